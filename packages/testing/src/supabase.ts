@@ -1,0 +1,185 @@
+/**
+ * Supabase without a network: @supabase/lite in a process of its own, which supabase-js takes
+ * for the real one. On PGlite by default (one connection), or on a PostgreSQL that the caller
+ * has. The project's migrations are applied; requests need a key. Not for production.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname, extname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { temporaryDirectory } from './directory.ts';
+import { ServerError } from './errors.ts';
+import type { LiteSettings } from './lite-server.ts';
+import { freePort } from './port.ts';
+import { ServerProcess } from './server-process.ts';
+import { copyTemplate } from './supabase-template.ts';
+
+export interface SupabaseOptions {
+  /** The folder with the project's `<version>_<name>.sql`. */
+  readonly migrations: string;
+  /** Default: a free one. */
+  readonly port?: number | undefined;
+  /**
+   * PGlite keeps its data here, beyond `close()`; migrations that came since are applied at
+   * the next start. Default: a temporary directory.
+   */
+  readonly dataDir?: string | undefined;
+  /** `pglite` (default), or the URL of a PostgreSQL, as a superuser, which is migrated too. */
+  readonly driver?: 'pglite' | `postgres://${string}` | undefined;
+  /** Default: random. */
+  readonly secretKey?: string | undefined;
+  /** Default: random. */
+  readonly publishableKey?: string | undefined;
+}
+
+export interface SupabaseServer extends AsyncDisposable {
+  readonly url: string;
+  readonly port: number;
+  /** Acts as `service_role`. */
+  readonly secretKey: string;
+  /** Acts as `anon`. */
+  readonly publishableKey: string;
+  /** Changes with every restart. */
+  readonly pid: number;
+  /** SIGKILL. What was acknowledged stays in the database. */
+  kill(): Promise<void>;
+  /** SIGSTOP: connections stay open and nothing answers. */
+  freeze(): void;
+  /** Lets a frozen server go on, also with requests whose senders have given up. */
+  thaw(): void;
+  /** The same port, keys and data. Kills a running one. */
+  restart(): Promise<void>;
+  /** Ends the server and removes a temporary directory. Can be called twice. */
+  close(): Promise<void>;
+}
+
+const PORT_ATTEMPTS = 5;
+
+/** Starts a Supabase for the project whose migrations are given. */
+export async function startSupabase(options: SupabaseOptions): Promise<SupabaseServer> {
+  const { driver = 'pglite' } = options;
+  const temporary =
+    driver === 'pglite' && options.dataDir === undefined
+      ? await temporaryDirectory('cache-supabase')
+      : undefined;
+  const directory = options.dataDir ?? join(temporary?.path ?? '', 'database');
+  const settings: LiteSettings = {
+    mode: 'serve',
+    database: driver === 'pglite' ? resolve(directory) : driver,
+    migrations: resolve(options.migrations),
+    port: options.port ?? 0,
+    secretKey: options.secretKey ?? `sb_secret_${randomBytes(16).toString('hex')}`,
+    publishableKey: options.publishableKey ?? `sb_publishable_${randomBytes(16).toString('hex')}`,
+  };
+  try {
+    if (driver === 'pglite') await prepare(settings);
+    const { process, port } = await launchSomewhere(settings);
+    return new LocalSupabase({ ...settings, port }, process, async (server) => {
+      if (temporary === undefined) await server.stop();
+      else await server.kill();
+      await temporary?.remove();
+    });
+  } catch (error) {
+    await temporary?.remove();
+    throw error;
+  }
+}
+
+class LocalSupabase implements SupabaseServer {
+  readonly #settings: LiteSettings;
+  readonly #end: (server: ServerProcess) => Promise<void>;
+  #process: ServerProcess;
+
+  constructor(
+    settings: LiteSettings,
+    process: ServerProcess,
+    end: (server: ServerProcess) => Promise<void>,
+  ) {
+    this.#settings = settings;
+    this.#process = process;
+    this.#end = end;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  get port(): number {
+    return this.#settings.port;
+  }
+
+  get secretKey(): string {
+    return this.#settings.secretKey;
+  }
+
+  get publishableKey(): string {
+    return this.#settings.publishableKey;
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  async kill(): Promise<void> {
+    await this.#process.kill();
+  }
+
+  freeze(): void {
+    this.#process.freeze();
+  }
+
+  thaw(): void {
+    this.#process.thaw();
+  }
+
+  async restart(): Promise<void> {
+    await this.#process.kill();
+    this.#process = await launch(this.#settings);
+  }
+
+  async close(): Promise<void> {
+    await this.#end(this.#process);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** Gives a database that does not exist yet its migrated beginning. */
+async function prepare(settings: LiteSettings): Promise<void> {
+  const exists = await stat(join(settings.database, 'PG_VERSION')).catch(() => undefined);
+  if (exists !== undefined) return;
+  await mkdir(dirname(settings.database), { recursive: true });
+  await copyTemplate(settings.database, settings.migrations, async (database) => {
+    const maker = await launch({ ...settings, mode: 'migrate', database });
+    await maker.ended();
+  });
+}
+
+async function launchSomewhere(
+  settings: LiteSettings,
+): Promise<{ process: ServerProcess; port: number }> {
+  for (let attempt = 1; ; attempt++) {
+    const port = settings.port === 0 ? await freePort() : settings.port;
+    try {
+      return { process: await launch({ ...settings, port }), port };
+    } catch (error) {
+      // Between finding a free port and listening on it, another process may have been quicker.
+      const taken = error instanceof ServerError && /EADDRINUSE/.test(error.output);
+      if (!taken || settings.port !== 0 || attempt === PORT_ATTEMPTS) throw error;
+    }
+  }
+}
+
+async function launch(settings: LiteSettings): Promise<ServerProcess> {
+  // The program beside this file: TypeScript in the repository, JavaScript in the package.
+  const program = new URL(`./lite-server${extname(import.meta.url)}`, import.meta.url);
+  return await ServerProcess.start({
+    name: 'Supabase (@supabase/lite)',
+    command: process.execPath,
+    args: [fileURLToPath(program), JSON.stringify(settings)],
+    env: { LITE_TELEMETRY: '0', DO_NOT_TRACK: '1', NODE_OPTIONS: '' },
+    ready: settings.mode === 'serve' ? /^ready$/m : /^migrated$/m,
+  });
+}

@@ -1,0 +1,2 @@
+create table public.half (id integer);
+create table public.half (id integer);

@@ -1,0 +1,1 @@
+alter table public.notes add column author text not null default 'nobody';

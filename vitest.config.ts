@@ -1,0 +1,24 @@
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
+
+/**
+ * The packages are tested from their sources: no build, no stale `dist`. Vite's own `module` is
+ * not among them: it stands for files that only a bundler can load.
+ */
+const conditions = ['@cache/source', 'node', 'import', 'default'];
+
+const config: ViteUserConfig = defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions, externalConditions: conditions } },
+  test: {
+    include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts'],
+    setupFiles: ['packages/testing/test/no-survivors.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 20_000,
+    hookTimeout: 30_000,
+    teardownTimeout: 10_000,
+    retry: 0,
+  },
+});
+
+export default config;
