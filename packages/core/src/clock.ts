@@ -1,0 +1,31 @@
+/**
+ * The only source of time and chance in the product. Everything that waits, expires or
+ * draws a number asks a {@link Clock}, so that a test can hold time still.
+ */
+import { randomBytes } from 'node:crypto';
+
+export interface Clock {
+  /** Wall-clock time in milliseconds since 1970-01-01. May jump. */
+  now(): number;
+  /** Monotonic time in milliseconds, for durations. Never jumps. */
+  monotonic(): number;
+  /** Calls `run` once after `ms` milliseconds. The returned function cancels it. */
+  after(ms: number, run: () => void): () => void;
+  /** A random integer below 2^53, unpredictable between processes. */
+  random53(): number;
+}
+
+/** The system's clock. Timers do not keep the process alive. */
+export const systemClock: Clock = Object.freeze({
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  after(ms: number, run: () => void) {
+    const timer = setTimeout(run, ms);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+  random53() {
+    const bytes = randomBytes(8);
+    return (bytes.readUInt32BE(0) & 0x1fffff) * 0x1_0000_0000 + bytes.readUInt32BE(4);
+  },
+});

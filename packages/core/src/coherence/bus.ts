@@ -1,0 +1,224 @@
+/**
+ * The bus between instances, with proof of life.
+ *
+ * Redis' pub/sub loses messages without a word when a connection breaks. So each instance sends
+ * itself a heartbeat every second: hearing it proves that everything published before it was
+ * sent has been heard too. The proof is as old as the heartbeat's sending.
+ *
+ *   ALIVE    proven within the last `gapMs`: L1 may be served.
+ *   SILENT   not proven: L1 is not served. Entering it empties L1, and so does every
+ *            (re)subscription, because nobody knows what was missed.
+ *
+ * Messages, words separated by a space:
+ *   k VERSION v|l ADDRESS          a key was put, settled, removed or invalidated (sent by L2's scripts)
+ *   h INSTANCE NUMBER              heartbeat
+ *   q INSTANCE REQUEST             every other instance: drain your outbox
+ *   a REQUEST INSTANCE JSON        the answer
+ */
+import type { Clock } from '../clock.ts';
+import type { AddressId } from '../model/key.ts';
+import type { SharedFleet } from '../tiers/fleet.ts';
+
+export const HEARTBEAT_MS = 1000;
+
+/** How much an instance had to flush when it was asked to. */
+export interface DrainAnswer {
+  readonly flushed: number;
+  readonly failed: number;
+  readonly remaining: number;
+}
+
+export interface BusParts {
+  readonly clock: Clock;
+  readonly instance: string;
+  readonly gapMs: number;
+  /** Absent where there is no L2: then nothing proves anything. */
+  readonly line: Pick<SharedFleet, 'heartbeat' | 'publish'> | undefined;
+  readonly onKey: (id: AddressId, version: number, kind: 'value' | 'log') => void;
+  /** L1 can't be trusted. `isNew`: the bus was alive until now. */
+  readonly onGap: (silentMs: number, isNew: boolean) => void;
+  readonly onAlive: () => void;
+  readonly onReceived: () => void;
+  readonly onPublished: () => void;
+  /** Another instance asks for a drain. */
+  readonly onDrain: () => Promise<DrainAnswer>;
+}
+
+interface Asked {
+  readonly answers: Map<string, DrainAnswer>;
+  changed(): void;
+}
+
+export class Bus {
+  readonly #parts: BusParts;
+  readonly #sent = new Map<number, number>();
+  readonly #asked = new Map<string, Asked>();
+  #beat = 0;
+  #proof = Number.NEGATIVE_INFINITY;
+  #silent = true;
+  #stop: (() => void) | undefined;
+  #answering: Promise<void> = Promise.resolve();
+  #waiting: (() => void)[] = [];
+
+  constructor(parts: BusParts) {
+    this.#parts = parts;
+  }
+
+  start(): void {
+    if (this.#parts.line !== undefined && this.#stop === undefined) this.#tick();
+  }
+
+  get alive(): boolean {
+    return this.#parts.clock.monotonic() - this.#proof < this.#parts.gapMs;
+  }
+
+  /** Resolves when the bus is proven alive, or after `ms`. */
+  async proven(ms: number): Promise<void> {
+    if (this.alive || this.#parts.line === undefined) return;
+    await new Promise<void>((resolve) => {
+      const cancel = this.#parts.clock.after(ms, resolve);
+      this.#waiting.push(() => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+
+  /** The subscription was made, or made anew. */
+  subscribed(): void {
+    this.#fallSilent();
+    void this.#heartbeat();
+  }
+
+  /** The connection is gone: what is published from now on will not be heard. */
+  disconnected(): void {
+    this.#fallSilent();
+  }
+
+  hear(message: string): void {
+    this.#parts.onReceived();
+    const [kind, first = '', second = ''] = message.split(' ', 3);
+    if (kind === 'k') {
+      const start = 2 + first.length + 1 + second.length + 1;
+      this.#parts.onKey(
+        message.slice(start) as AddressId,
+        Number(first),
+        second === 'l' ? 'log' : 'value',
+      );
+    } else if (kind === 'h' && first === this.#parts.instance) this.#hearOwn(Number(second));
+    else if (kind === 'q' && first !== this.#parts.instance) this.#answer(second);
+    else if (kind === 'a') this.#hearAnswer(first, second, message);
+  }
+
+  /** Asks these instances to drain; resolves when all have answered, or after `ms`. */
+  async askToDrain(
+    request: string,
+    instances: readonly string[],
+    ms: number,
+  ): Promise<ReadonlyMap<string, DrainAnswer>> {
+    const answers = new Map<string, DrainAnswer>();
+    if (instances.length === 0 || this.#parts.line === undefined) return answers;
+    const { clock } = this.#parts;
+    await new Promise<void>((resolve) => {
+      const cancel = clock.after(ms, resolve);
+      const changed = () => {
+        if (instances.every((instance) => answers.has(instance))) {
+          cancel();
+          resolve();
+        }
+      };
+      this.#asked.set(request, { answers, changed });
+      this.#publish(`q ${this.#parts.instance} ${request}`).catch(() => {
+        cancel();
+        resolve();
+      });
+    });
+    this.#asked.delete(request);
+    return answers;
+  }
+
+  async close(): Promise<void> {
+    this.#stop?.();
+    await this.#answering;
+  }
+
+  #tick(): void {
+    if (!this.alive && !this.#silent) this.#fallSilent();
+    void this.#heartbeat();
+    this.#stop = this.#parts.clock.after(HEARTBEAT_MS, () => this.#tick());
+  }
+
+  async #heartbeat(): Promise<void> {
+    const { clock, line, instance } = this.#parts;
+    this.#beat += 1;
+    const beat = this.#beat;
+    this.#sent.set(beat, clock.monotonic());
+    this.#sent.delete(beat - 16);
+    try {
+      await line?.heartbeat(instance, `h ${instance} ${beat}`);
+    } catch {
+      // Not sent, so not heard: the proof grows old.
+    }
+  }
+
+  #hearOwn(beat: number): void {
+    const sent = this.#sent.get(beat);
+    if (sent === undefined) return;
+    this.#sent.delete(beat);
+    if (sent <= this.#proof) return;
+    this.#proof = sent;
+    if (!this.#silent || !this.alive) return;
+    this.#silent = false;
+    for (const resolve of this.#waiting.splice(0)) resolve();
+    this.#parts.onAlive();
+  }
+
+  #fallSilent(): void {
+    const { clock } = this.#parts;
+    const wasAlive = !this.#silent;
+    const silentMs = wasAlive ? Math.max(0, clock.monotonic() - this.#proof) : 0;
+    this.#proof = Number.NEGATIVE_INFINITY;
+    this.#silent = true;
+    // Heartbeats sent before this moment prove nothing about what was missed since.
+    this.#sent.clear();
+    this.#parts.onGap(silentMs, wasAlive);
+  }
+
+  #answer(request: string): void {
+    this.#answering = this.#answering
+      .then(() => this.#parts.onDrain())
+      .then((answer) =>
+        this.#publish(`a ${request} ${this.#parts.instance} ${JSON.stringify(answer)}`),
+      )
+      .catch(() => {
+        // Whoever asked counts this instance as unknown.
+      });
+  }
+
+  #hearAnswer(request: string, instance: string, message: string): void {
+    const asked = this.#asked.get(request);
+    if (asked === undefined) return;
+    const answer = parseAnswer(message.slice(2 + request.length + 1 + instance.length + 1));
+    if (answer === undefined) return;
+    asked.answers.set(instance, answer);
+    asked.changed();
+  }
+
+  async #publish(message: string): Promise<void> {
+    await this.#parts.line?.publish(message);
+    this.#parts.onPublished();
+  }
+}
+
+function parseAnswer(text: string): DrainAnswer | undefined {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (typeof parsed !== 'object' || parsed === null) return undefined;
+    const { flushed, failed, remaining } = parsed as Record<string, unknown>;
+    if (typeof flushed !== 'number' || typeof failed !== 'number') return undefined;
+    if (typeof remaining !== 'number') return undefined;
+    return { flushed, failed, remaining };
+  } catch {
+    return undefined;
+  }
+}

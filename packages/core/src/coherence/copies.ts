@@ -1,0 +1,139 @@
+/**
+ * The copies in L1, and the fences that keep them from going back.
+ *
+ * A copy may be served only while the bus is proven alive, and may be stored only
+ *  - by a read that L2 answered, or by an own write that L2 answered as held;
+ *  - when nothing moved the key's fence since that read or write began;
+ *  - when nothing newer was heard of the key meanwhile.
+ *
+ * A fence exists only for keys in flight. It moves with every own write, every message of the
+ * bus about the key and every emptying. An L1 miss never means absence.
+ */
+import type { AddressId } from '../model/key.ts';
+
+/** A decoded value as L1 keeps it: frozen, so that one caller can't change another's. */
+export interface Copy {
+  readonly kind: 'value' | 'log';
+  readonly value: unknown;
+  readonly version: number;
+  readonly intent: number;
+  /** Milliseconds since 1970; 0: never. */
+  readonly expiresAt: number;
+  /** What it weighs against `l1.maxBytes`. */
+  readonly bytes: number;
+  /** Milliseconds since 1970. */
+  readonly storedAt: number;
+}
+
+/** What L1 has to offer. */
+export interface NearTier {
+  get(id: AddressId): Copy | undefined;
+  set(id: AddressId, copy: Copy): void;
+  delete(id: AddressId): void;
+  clear(): void;
+}
+
+/** Says whether the bus would have told us of other instances' writes. */
+export interface Proof {
+  isAlive(): boolean;
+}
+
+interface Fence {
+  holders: number;
+  generation: number;
+  heard: number;
+}
+
+/** Held from before a read or write asks until after it stored its copy. */
+export interface Ticket {
+  readonly id: AddressId;
+  readonly generation: number;
+}
+
+export class Copies {
+  readonly #near: NearTier | undefined;
+  readonly #proof: Proof;
+  readonly #fences = new Map<AddressId, Fence>();
+
+  constructor(near: NearTier | undefined, proof: Proof) {
+    this.#near = near;
+    this.#proof = proof;
+  }
+
+  get(id: AddressId): Copy | undefined {
+    return this.#proof.isAlive() ? this.#near?.get(id) : undefined;
+  }
+
+  /** Every `enter` is followed by one `leave`. */
+  enter(id: AddressId): Ticket {
+    let fence = this.#fences.get(id);
+    if (fence === undefined) {
+      fence = { holders: 0, generation: 0, heard: 0 };
+      this.#fences.set(id, fence);
+    }
+    fence.holders += 1;
+    return { id, generation: fence.generation };
+  }
+
+  leave(ticket: Ticket): void {
+    const fence = this.#fences.get(ticket.id);
+    if (fence === undefined) return;
+    fence.holders -= 1;
+    if (fence.holders === 0) this.#fences.delete(ticket.id);
+  }
+
+  /** A write of our own begins or ended: what reads in flight bring may be older. */
+  move(id: AddressId): void {
+    const fence = this.#fences.get(id);
+    if (fence !== undefined) fence.generation += 1;
+  }
+
+  /** Stores what a read brought, unless the key moved since the ticket was taken. */
+  offer(ticket: Ticket, copy: Copy): void {
+    if (this.#fences.get(ticket.id)?.generation !== ticket.generation) return;
+    this.#store(ticket.id, copy);
+  }
+
+  /** Stores an own write that L2 holds, unless something newer was heard meanwhile. */
+  own(ticket: Ticket, copy: Copy): void {
+    this.move(ticket.id);
+    const fence = this.#fences.get(ticket.id);
+    if (fence !== undefined && fence.heard > copy.version) this.#near?.delete(ticket.id);
+    else this.#store(ticket.id, copy);
+  }
+
+  #store(id: AddressId, copy: Copy): void {
+    const there = this.#near?.get(id);
+    if (there !== undefined && there.version > copy.version) return;
+    this.#near?.set(id, copy);
+  }
+
+  /** The copy goes, and nothing in flight may bring it back. */
+  remove(id: AddressId): void {
+    this.move(id);
+    this.#near?.delete(id);
+  }
+
+  /** Somebody wrote, settled or removed this key. */
+  heard(id: AddressId, version: number, kind: 'value' | 'log'): void {
+    const fence = this.#fences.get(id);
+    if (fence !== undefined) {
+      fence.generation += 1;
+      if (version > fence.heard) fence.heard = version;
+    }
+    const copy = this.#near?.get(id);
+    if (copy === undefined) return;
+    if (kind === 'log' || copy.version < version) this.#near?.delete(id);
+  }
+
+  /** The bus had a gap, or the server is another one: nothing that is here can be trusted. */
+  empty(): void {
+    for (const fence of this.#fences.values()) fence.generation += 1;
+    this.#near?.clear();
+  }
+
+  /** Keys in flight; zero when idle. */
+  get inFlight(): number {
+    return this.#fences.size;
+  }
+}

@@ -1,0 +1,73 @@
+/** What each part of a cache says of itself. */
+import type { Assembly } from './assembly.ts';
+import { within } from './deadline.ts';
+import { TimeoutError } from './errors.ts';
+import type { BreakerState } from './events.ts';
+import type { Metrics } from './metrics/metrics.ts';
+import type { CacheStats } from './metrics/snapshot.ts';
+import type { RedisInfo } from './tiers/redis/info.ts';
+
+/**
+ * `ok`: all parts answer. `degraded`: one does not, and calls are answered all the same, because
+ * a call can begin and end without L3 as well as without L2. `down`: neither answers.
+ */
+export type HealthStatus = 'ok' | 'degraded' | 'down';
+
+export interface Health {
+  readonly status: HealthStatus;
+  /** Absent where the cache has no L2. */
+  readonly redis_cache?:
+    | { readonly connected: boolean; readonly dbSize: number; readonly info: RedisInfo | undefined }
+    | undefined;
+  readonly supabase: { readonly connected: boolean; readonly ms: number };
+  readonly breaker: {
+    readonly state: BreakerState;
+    readonly consecutiveFailures: number;
+    readonly opened: number;
+  };
+  readonly sync: CacheStats['sync'];
+  readonly bus: CacheStats['bus'];
+}
+
+/** What one check may take: a health check that hangs says nothing. */
+const CHECK_MS = 1000;
+
+export async function healthOf(assembly: Assembly, metrics: Metrics): Promise<Health> {
+  const { engine, shared } = assembly;
+  const { clock } = engine;
+  const start = clock.monotonic();
+  const late = () => new TimeoutError(`no answer within ${CHECK_MS} ms`);
+  const [redis, supabase] = await Promise.all([
+    shared === undefined
+      ? undefined
+      : within(shared.tier.info(), CHECK_MS, late, clock).catch(() => undefined),
+    within(assembly.deadLetters(), CHECK_MS, late, clock).then(
+      () => true,
+      () => false,
+    ),
+  ]);
+  const state = shared?.guard.state ?? 'CLOSED';
+  const connected = redis?.connected === true;
+  const isShared = connected && state === 'CLOSED';
+  const stats = metrics.snapshot();
+  return {
+    status: statusOf(supabase, shared === undefined ? undefined : isShared),
+    ...(shared === undefined
+      ? {}
+      : { redis_cache: { connected, dbSize: redis?.dbSize ?? 0, info: redis } }),
+    supabase: { connected: supabase, ms: clock.monotonic() - start },
+    breaker: {
+      state,
+      consecutiveFailures: shared?.guard.consecutiveFailures ?? 0,
+      opened: shared?.guard.opened ?? 0,
+    },
+    sync: stats.sync,
+    bus: stats.bus,
+  };
+}
+
+function statusOf(durable: boolean, shared: boolean | undefined): HealthStatus {
+  if (shared === undefined) return durable ? 'ok' : 'down';
+  if (durable && shared) return 'ok';
+  return durable || shared ? 'degraded' : 'down';
+}

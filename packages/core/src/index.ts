@@ -1,0 +1,53 @@
+export { Cache, createCache, type LogsOptions } from './cache.ts';
+export type { CallOptions, PreloadReport } from './calls.ts';
+export type { Clock } from './clock.ts';
+export { systemClock } from './clock.ts';
+export { type Environment, optionsFromEnv } from './env.ts';
+export * from './env-variables.ts';
+export {
+  CacheError,
+  type CacheErrorCode,
+  ClosedError,
+  CodecError,
+  ConfigError,
+  ConflictError,
+  KeyError,
+  LoadError,
+  OverloadedError,
+  SchemaError,
+  TierError,
+  TimeoutError,
+  UnavailableError,
+  type WriteOutcome,
+} from './errors.ts';
+export type { CacheEvent, CacheListener, Logger } from './events.ts';
+export type { Health, HealthStatus } from './health.ts';
+export type { HeldCopy, Inspection, TierInspection } from './inspect.ts';
+export type { AppendOptions, Identified, LogSnapshot, Logs, ReadOptions } from './logs.ts';
+export type { Settled } from './many.ts';
+export { metricNames } from './metrics/prometheus.ts';
+export type { CacheStats } from './metrics/snapshot.ts';
+export type { Duration } from './model/duration.ts';
+export { timeOfVersion } from './model/version.ts';
+export {
+  type CacheOptions,
+  type MemoryOptions,
+  memory,
+  type RedisOptions,
+  redis,
+  type SupabaseOptions,
+  supabase,
+} from './options.ts';
+export type { TierName } from './read/lookup.ts';
+export type {
+  LookupResult,
+  Records,
+  SetOptions,
+  UpdateOptions,
+} from './records.ts';
+export type { ScanOptions } from './scan.ts';
+export type { CacheScope, ScopeEntry, ScopeEraseReport, ScopeFlushReport } from './scope.ts';
+export type { DeepReadonly, NamespaceOptions } from './space.ts';
+export type { SyncReport } from './sync.ts';
+export type * from './tiers/tier.ts';
+export type { Holder, Receipt } from './write/ladder.ts';

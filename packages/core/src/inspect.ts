@@ -1,0 +1,101 @@
+/** `cache.inspect`: which tiers hold a key, for an operator. Asks every tier; changes nothing. */
+import type { Assembly } from './assembly.ts';
+import { isLive, type Known, versionOf } from './model/known.ts';
+import type { Namespace } from './space.ts';
+import type { SharedEntry } from './tiers/tier.ts';
+
+/** What one tier holds of a key. */
+export interface HeldCopy {
+  readonly version: number;
+  /** Bytes as the codec wrote them; of a log, of all items. */
+  readonly bytes: number;
+  readonly codec: string | undefined;
+  /** Of a log. */
+  readonly items: number | undefined;
+  /** ISO 8601; absent where the record lives for ever. */
+  readonly expiresAt: string | undefined;
+  readonly deleted: boolean;
+  /** L2 only: L3 lacks something of it. */
+  readonly pending: boolean | undefined;
+  readonly value?: unknown;
+}
+
+/** `undefined`: nothing there. `'unavailable'`: it could not say. */
+export type TierInspection = HeldCopy | 'unavailable' | 'unreadable' | undefined;
+
+export interface Inspection {
+  readonly namespace: string;
+  readonly key: string;
+  readonly kind: 'value' | 'log';
+  readonly l1: { readonly version: number; readonly bytes: number } | undefined;
+  readonly outbox: TierInspection;
+  readonly l2: TierInspection;
+  readonly l3: TierInspection;
+}
+
+export async function inspect(
+  assembly: Assembly,
+  namespace: Namespace,
+  key: string,
+  withValue: boolean,
+): Promise<Inspection> {
+  const { engine } = assembly;
+  const address = namespace.address(key);
+  const describe = (known: Known | undefined, pending?: boolean) =>
+    known === undefined ? undefined : describeKnown(assembly, namespace, known, pending, withValue);
+  const copy = assembly.copies.get(address.id);
+  const l2 = engine.shared
+    ?.read([address])
+    .then(([read]): TierInspection => ofEntry(read?.entry, describe))
+    .catch((): TierInspection => 'unavailable');
+  const row =
+    namespace.kind === 'value'
+      ? engine.durable.read([address]).then(([found]): Known | undefined => found)
+      : engine.durable
+          .readLogs([address])
+          .then(([found]): Known | undefined => found && { kind: 'log', ...found });
+  return {
+    namespace: namespace.name,
+    key,
+    kind: namespace.kind,
+    l1: copy === undefined ? undefined : { version: copy.version, bytes: copy.bytes },
+    outbox: describe(engine.outbox.floor(address.id)),
+    l2: await l2,
+    l3: await row.then((known) => describe(known)).catch((): TierInspection => 'unavailable'),
+  };
+}
+
+function ofEntry(
+  entry: SharedEntry | undefined,
+  describe: (known: Known, pending: boolean) => TierInspection,
+): TierInspection {
+  if (entry === undefined) return undefined;
+  if (entry.kind === 'unreadable') return 'unreadable';
+  if (entry.kind === 'value') return describe(entry.write, entry.pending);
+  const { address, items, erasedTo, scope } = entry;
+  return describe({ kind: 'log', address, items, erasedTo, scope }, entry.pending);
+}
+
+function describeKnown(
+  assembly: Assembly,
+  namespace: Namespace,
+  known: Known,
+  pending: boolean | undefined,
+  withValue: boolean,
+): HeldCopy {
+  const isValue = known.kind === 'value';
+  const live = isLive(known, assembly.engine.clock.now());
+  const bytes = isValue
+    ? (known.payload?.bytes.byteLength ?? 0)
+    : known.items.reduce((sum, item) => sum + item.payload.bytes.byteLength, 0);
+  return {
+    version: versionOf(known),
+    bytes,
+    codec: isValue ? known.payload?.codec : known.items[0]?.payload.codec,
+    items: isValue ? undefined : known.items.length,
+    expiresAt: isValue && known.expiresAt > 0 ? new Date(known.expiresAt).toISOString() : undefined,
+    deleted: isValue ? known.payload === undefined : known.items.length === 0 && known.erasedTo > 0,
+    pending,
+    ...(withValue && live ? { value: namespace.space().decode(known) } : {}),
+  };
+}

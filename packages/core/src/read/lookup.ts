@@ -1,0 +1,254 @@
+/**
+ * The one read path: L1 → L2 → L3, never below the outbox, and copies back up.
+ *
+ * What may be answered:
+ *  - an L1 copy, while the bus is proven alive;
+ *  - a whole, readable L2 entry of the server's current incarnation;
+ *  - otherwise L3's word united with what L2 holds pending; L2's word alone never, where the
+ *    entry is stale or partial;
+ *  - while L3 is away: an own acknowledged value, because it is at least as new as anything this
+ *    process may have shown; never "absent", and never a log that may lack items.
+ *
+ * The outbox is asked before the first question and again after the last answer: a write that
+ * was acknowledged in between must not be overlooked, nor one that has just been released.
+ *
+ * Not for: deciding what a value means (spaces decode), or waiting for anybody (bounded here,
+ * shared by nobody but readers of the same turn).
+ */
+import type { Clock } from '../clock.ts';
+import type { Copies, Copy } from '../coherence/copies.ts';
+import { bounded, type CallBounds } from '../deadline.ts';
+import { TierError, UnavailableError } from '../errors.ts';
+import type { LogWrite } from '../model/entry.ts';
+import type { Address, AddressId } from '../model/key.ts';
+import { type Floor, isLive, type Known, stampOf, unite, versionOf } from '../model/known.ts';
+import type { SharedBackfill, SharedEntry, SharedRead } from '../tiers/tier.ts';
+import { traced } from '../tracing.ts';
+
+/** The tier that an answer needed: the slowest of them. */
+export type TierName = 'l1' | 'outbox' | 'l2' | 'l3';
+
+/** How one namespace turns what is known into what its callers see. */
+export interface Space<V> {
+  readonly name: string;
+  readonly kind: 'value' | 'log';
+  /** The decoded, frozen value. Called for live knowledge only. */
+  decode(known: Known): V;
+  /** One question answered by one tier. */
+  count(tier: TierName, result: 'hit' | 'miss' | 'error' | 'timeout'): void;
+  /** One call answered. */
+  answered(hit: boolean): void;
+  /** One call that could not be answered. */
+  failed(error: unknown): void;
+}
+
+export interface Found<V> {
+  readonly tier: TierName;
+  /** `undefined`: there is none. */
+  readonly value: V | undefined;
+  /** 0 where nothing is known. */
+  readonly version: number;
+}
+
+export interface FindOptions extends CallBounds {
+  /** Ask L2 and L3 whatever L1 has, and resolve when L2 has its copy. */
+  readonly preload?: boolean | undefined;
+}
+
+export interface LookupParts {
+  readonly clock: Clock;
+  readonly copies: Copies;
+  readonly floor: Floor;
+  /** Coalesced reads of L2; absent where there is no L2. */
+  readonly shared: ((address: Address) => Promise<SharedRead>) | undefined;
+  readonly backfill: (fill: SharedBackfill) => Promise<unknown>;
+  /** Coalesced reads of L3. */
+  readonly durable: (address: Address, kind: 'value' | 'log') => Promise<Known | undefined>;
+  /** Every version that comes by advances the clock. */
+  readonly observe: (version: number) => void;
+  readonly unreadable: (space: string, pending: boolean, reason: string) => void;
+}
+
+export class Lookup {
+  readonly #parts: LookupParts;
+  readonly #filling = new Set<Promise<unknown>>();
+
+  constructor(parts: LookupParts) {
+    this.#parts = parts;
+  }
+
+  /** An L1 copy that may be answered now. The hot path: no promise, no allocation. */
+  copy(id: AddressId): Copy | undefined {
+    const { copies, floor, clock } = this.#parts;
+    const copy = copies.get(id);
+    if (copy === undefined) return undefined;
+    if (copy.expiresAt !== 0 && copy.expiresAt <= clock.now()) return undefined;
+    return copy.version >= floor.floorVersion(id) ? copy : undefined;
+  }
+
+  async find<V>(space: Space<V>, address: Address, options: FindOptions): Promise<Found<V>> {
+    const work = traced('cache.get', { 'cache.namespace': space.name }, () =>
+      this.#ask(space, address, options.preload === true),
+    );
+    try {
+      return await bounded(work, options, `a read of ${space.name}`, this.#parts.clock);
+    } catch (error) {
+      space.failed(error);
+      throw error;
+    }
+  }
+
+  async #ask<V>(space: Space<V>, address: Address, preload: boolean): Promise<Found<V>> {
+    const { copies, floor } = this.#parts;
+    const before = floor.floor(address.id);
+    const ticket = copies.enter(address.id);
+    try {
+      const shared = await this.#askShared(space, address);
+      const held = this.#readable(space, shared?.entry);
+      let tier: TierName = 'l2';
+      let known = held;
+      if (known === undefined || !isWhole(shared?.entry)) {
+        const answer = await this.#askDurable(space, address, before, held, shared?.entry);
+        known = answer.known;
+        tier = answer.tier;
+        if (tier === 'l3' && shared !== undefined) {
+          await this.#backfill(address, space.kind, answer.row, shared, preload);
+        }
+      } else {
+        space.count('l2', isLive(known, this.#parts.clock.now()) ? 'hit' : 'miss');
+      }
+      const seen = versionOf(known);
+      known = unite(unite(known, before), floor.floor(address.id));
+      if (versionOf(known) > seen && tier === 'l2') tier = 'outbox';
+      return this.#answer(space, tier, known, (copy) => {
+        if (shared !== undefined) copies.offer(ticket, copy);
+      });
+    } finally {
+      copies.leave(ticket);
+    }
+  }
+
+  #answer<V>(
+    space: Space<V>,
+    tier: TierName,
+    known: Known | undefined,
+    keep: (copy: Copy) => void,
+  ): Found<V> {
+    const version = versionOf(known);
+    if (version > 0) this.#parts.observe(version);
+    if (known === undefined || !isLive(known, this.#parts.clock.now())) {
+      space.answered(false);
+      return { tier, value: undefined, version };
+    }
+    const value = space.decode(known);
+    space.answered(true);
+    keep(copyOf(known, value, this.#parts.clock.now()));
+    return { tier, value, version };
+  }
+
+  async #askShared<V>(space: Space<V>, address: Address): Promise<SharedRead | undefined> {
+    if (this.#parts.shared === undefined) return undefined;
+    try {
+      return await this.#parts.shared(address);
+    } catch (error) {
+      if (!(error instanceof TierError)) throw error;
+      space.count('l2', error.reason === 'timeout' ? 'timeout' : 'error');
+      return undefined;
+    }
+  }
+
+  /** What an L2 entry says; a pending one that can't be read makes every answer a guess. */
+  #readable<V>(space: Space<V>, entry: SharedEntry | undefined): Known | undefined {
+    if (entry === undefined) return undefined;
+    if (entry.kind === 'unreadable') {
+      this.#parts.unreadable(space.name, entry.pending, entry.reason);
+      if (!entry.pending) return undefined;
+      throw new UnavailableError(
+        `an entry of ${space.name} waits for L3 in a format that this build can't read`,
+      );
+    }
+    const known: Known = entry.kind === 'value' ? entry.write : logOf(entry);
+    return known.kind === space.kind ? known : undefined;
+  }
+
+  async #askDurable<V>(
+    space: Space<V>,
+    address: Address,
+    before: Known | undefined,
+    held: Known | undefined,
+    entry: SharedEntry | undefined,
+  ): Promise<{ known: Known | undefined; row: Known | undefined; tier: TierName }> {
+    if (entry === undefined && this.#parts.shared !== undefined) space.count('l2', 'miss');
+    try {
+      const row = await this.#parts.durable(address, space.kind);
+      space.count('l3', isLive(row, this.#parts.clock.now()) ? 'hit' : 'miss');
+      return { known: unite(row, held), row, tier: 'l3' };
+    } catch (error) {
+      if (!(error instanceof TierError)) throw error;
+      space.count('l3', error.reason === 'timeout' ? 'timeout' : 'error');
+      const own = unite(before, this.#parts.floor.floor(address.id));
+      if (own === undefined || own.kind === 'log') throw unknowable(space.name, error);
+      space.count('outbox', 'hit');
+      return { known: unite(own, held), row: undefined, tier: 'outbox' };
+    }
+  }
+
+  /** Copies L3's word up. Nobody waits for it but a preload. */
+  async #backfill(
+    address: Address,
+    kind: 'value' | 'log',
+    row: Known | undefined,
+    shared: SharedRead,
+    wait: boolean,
+  ): Promise<void> {
+    const { cut } = shared.meta;
+    let fill: SharedBackfill | undefined;
+    if (row?.kind === 'value') fill = { kind: 'value', write: row, cut };
+    else if (row?.kind === 'log') fill = { kind: 'log', write: row, cut };
+    else if (kind === 'log' && shared.entry !== undefined) {
+      // L3 has never heard of it: what L2 holds is all there is.
+      fill = { kind: 'log', write: emptyLog(address), cut };
+    }
+    if (fill === undefined) return;
+    const filling = this.#parts.backfill(fill).catch(() => {
+      // L2 is down or full: the next reader asks L3 again.
+    });
+    this.#filling.add(filling);
+    const done = filling.finally(() => this.#filling.delete(filling));
+    if (wait) await done;
+  }
+
+  /** Resolves when no copy is on its way up any more. */
+  async close(): Promise<void> {
+    await Promise.all(this.#filling);
+  }
+}
+
+/** Says everything about its key by itself. */
+function isWhole(entry: SharedEntry | undefined): boolean {
+  if (entry === undefined || entry.kind === 'unreadable' || entry.stale) return false;
+  return entry.kind === 'value' || !entry.partial;
+}
+
+function logOf(entry: SharedEntry & { readonly kind: 'log' }): LogWrite {
+  const { address, items, erasedTo, scope } = entry;
+  return { kind: 'log', address, items, erasedTo, scope };
+}
+
+function emptyLog(address: Address): LogWrite {
+  return { kind: 'log', address, items: [], erasedTo: 0, scope: undefined };
+}
+
+/** What L1 keeps of an answer. */
+export function copyOf(known: Known, value: unknown, now: number): Copy {
+  const { version, intent } = stampOf(known);
+  let bytes = 0;
+  if (known.kind === 'value') bytes = known.payload?.bytes.byteLength ?? 0;
+  else for (const item of known.items) bytes += item.payload.bytes.byteLength;
+  const expiresAt = known.kind === 'value' ? known.expiresAt : 0;
+  return { kind: known.kind, value, version, intent, expiresAt, bytes, storedAt: now };
+}
+
+function unknowable(namespace: string, cause: unknown): UnavailableError {
+  return new UnavailableError(`no tier can say what ${namespace} holds under this key`, { cause });
+}

@@ -1,0 +1,240 @@
+/**
+ * A scope: everything that belongs to one call, one caller or one tenant, over all namespaces
+ * that name it. What L3 lists is united with what is still pending in L2 and here.
+ */
+import { boundsOf, type CallOptions, type Engine, type PreloadReport } from './calls.ts';
+import { bounded } from './deadline.ts';
+import { TierError, UnavailableError } from './errors.ts';
+import { preloadAll } from './many.ts';
+import type { Address, AddressId, Scope } from './model/key.ts';
+import type { Space } from './read/lookup.ts';
+import type { SharedTier } from './tiers/tier.ts';
+import { NOTHING_FLUSHED } from './write/flusher.ts';
+
+/** One entry of a scope. */
+export interface ScopeEntry {
+  readonly namespace: string;
+  readonly key: string;
+  readonly kind: 'value' | 'log';
+}
+
+/** What {@link CacheScope.flush} did. */
+export interface ScopeFlushReport {
+  /** Rows of this scope that L3 has now. */
+  readonly flushed: number;
+  /** Rows that L3 refused, or did not answer for. */
+  readonly failed: number;
+  /** Keys of this scope that L3 still lacks something of. */
+  readonly remaining: number;
+  /** L2 could not say what other instances have pending. */
+  readonly unknown: boolean;
+  readonly ms: number;
+}
+
+/** What {@link CacheScope.erase} removed. */
+export interface ScopeEraseReport {
+  readonly records: number;
+  readonly items: number;
+  readonly deadLetters: number;
+  /** Keys whose copies were removed from L1 and L2. */
+  readonly copies: number;
+  /** L2 did not confirm: its copies go as soon as it is back. */
+  readonly unknown: boolean;
+  readonly ms: number;
+}
+
+/** What a scope needs of its cache beside the engine. */
+export interface ScopeParts {
+  readonly engine: Engine;
+  /** L2, more patient. */
+  readonly background: SharedTier | undefined;
+  /** The scope that an open namespace gives a key; `'unknown'` where the namespace is not open here. */
+  readonly scopeOf: (address: Address) => Scope | undefined | 'unknown';
+  readonly spaceOf: (address: Address) => Space<unknown> | undefined;
+  /** Asks the other instances to drain what they hold. */
+  readonly drainOthers: (ms: number) => Promise<unknown>;
+  readonly removeCopy: (id: AddressId) => void;
+}
+
+/** Pending keys that are looked through for one scope; beyond it the answer is `unknown`. */
+const MAX_PENDING_SEEN = 10_000;
+
+interface Members {
+  readonly addresses: readonly Address[];
+  readonly unknown: boolean;
+}
+
+export class CacheScope {
+  readonly #parts: ScopeParts;
+  readonly #scope: Scope;
+
+  /** @internal */
+  constructor(parts: ScopeParts, scope: Scope) {
+    this.#parts = parts;
+    this.#scope = scope;
+  }
+
+  /** Brings all of the scope into L1 and L2: what the next turn of a call will ask for. */
+  async preload(options?: CallOptions): Promise<PreloadReport> {
+    const { engine, spaceOf } = this.#parts;
+    const bounds = boundsOf(engine, options);
+    const work = this.#members().then(({ addresses }) => {
+      const open = addresses.filter((address) => spaceOf(address) !== undefined);
+      return preloadAll(open, (address) => {
+        const space = spaceOf(address);
+        if (space === undefined) throw new UnavailableError('a namespace was closed');
+        return engine.lookup.find(space, address, { ...bounds, preload: true });
+      });
+    });
+    return bounded(work, bounds, 'a preload of a scope', engine.clock);
+  }
+
+  /** A barrier: when nothing remains and nothing is unknown, L3 has every write of this scope. */
+  async flush(options?: CallOptions): Promise<ScopeFlushReport> {
+    const { engine } = this.#parts;
+    const bounds = boundsOf(engine, options);
+    const start = engine.clock.monotonic();
+    const work = this.#flush();
+    const report = await bounded(work, bounds, 'a flush of a scope', engine.clock);
+    return { ...report, ms: engine.clock.monotonic() - start };
+  }
+
+  async #flush(): Promise<Omit<ScopeFlushReport, 'ms'>> {
+    const { engine } = this.#parts;
+    const before = await this.#pending();
+    const ids = before.addresses.map(({ id }) => id);
+    const report = ids.length === 0 ? NOTHING_FLUSHED : await engine.flush(ids);
+    const after = await this.#pending();
+    return {
+      flushed: report.flushed,
+      failed: report.failed + report.refused,
+      remaining: after.addresses.length,
+      unknown: before.unknown || after.unknown,
+    };
+  }
+
+  /** What belongs to the scope, without values. */
+  async entries(options?: CallOptions): Promise<readonly ScopeEntry[]> {
+    const { engine, spaceOf } = this.#parts;
+    const bounds = boundsOf(engine, options);
+    const work = Promise.all([this.#durable(), this.#pending()]);
+    const [durable, pending] = await bounded(work, bounds, 'a list of a scope', engine.clock);
+    const entries = new Map<AddressId, ScopeEntry>();
+    for (const { namespace, key, id } of pending.addresses) {
+      const kind = spaceOf({ namespace, key, id })?.kind ?? 'value';
+      entries.set(id, { namespace, key, kind });
+    }
+    for (const { address, kind } of durable) {
+      const { namespace, key, id } = address;
+      entries.set(id, { namespace, key, kind });
+    }
+    return [...entries.values()];
+  }
+
+  /**
+   * Removes all of the scope from every tier, for good: a fence in L3 keeps what was written
+   * before, and arrives later, from coming back. Rejects where L3 can't be reached.
+   */
+  async erase(options?: CallOptions): Promise<ScopeEraseReport> {
+    const { engine } = this.#parts;
+    const bounds = boundsOf(engine, options);
+    const start = engine.clock.monotonic();
+    const report = await bounded(this.#erase(), bounds, 'an erasure', engine.clock, 'unknown');
+    return { ...report, ms: engine.clock.monotonic() - start };
+  }
+
+  async #erase(): Promise<Omit<ScopeEraseReport, 'ms'>> {
+    const { engine, background, drainOthers, removeCopy } = this.#parts;
+    const pending = await this.#pending();
+    const version = engine.ladder.parts.versions.propose();
+    const report = await engine.durable.erase(this.#scope, version).catch((cause: unknown) => {
+      throw new UnavailableError('Supabase can not be reached to erase a scope', {
+        cause,
+        outcome: 'unknown',
+      });
+    });
+    const addresses = new Map<AddressId, Address>();
+    for (const address of pending.addresses) addresses.set(address.id, address);
+    for (const { address } of report.addresses) addresses.set(address.id, address);
+    for (const id of addresses.keys()) {
+      engine.outbox.discard(id, { version, intent: Number.MAX_SAFE_INTEGER });
+      removeCopy(id);
+    }
+    let unknown = pending.unknown;
+    try {
+      const replies = await background?.purge(
+        [...addresses.values()].map((address) => ({ address, version })),
+      );
+      if (replies?.includes('epoch') === true) unknown = true;
+      // Their next flush is answered "erased", which makes them let go of what they hold.
+      await drainOthers(1000);
+    } catch (error) {
+      if (!(error instanceof TierError)) throw error;
+      unknown = true;
+    }
+    const { records, items, deadLetters } = report;
+    return { records, items, deadLetters, copies: addresses.size, unknown };
+  }
+
+  async #members(): Promise<Members> {
+    const [durable, pending] = await Promise.all([this.#durable(), this.#pending()]);
+    const addresses = new Map(pending.addresses.map((address) => [address.id, address]));
+    for (const { address } of durable) addresses.set(address.id, address);
+    return { addresses: [...addresses.values()], unknown: pending.unknown };
+  }
+
+  async #durable() {
+    try {
+      return await this.#parts.engine.durable.scope(this.#scope);
+    } catch (cause) {
+      throw new UnavailableError('Supabase can not say what belongs to this scope', { cause });
+    }
+  }
+
+  /** What L3 lacks of this scope: here, and as far as L2 can say anywhere else. */
+  async #pending(): Promise<Members> {
+    const { engine, background } = this.#parts;
+    const addresses = new Map<AddressId, Address>();
+    for (const id of engine.outbox.unsynced()) {
+      const known = engine.outbox.floor(id);
+      if (known !== undefined && sameScope(known.scope, this.#scope))
+        addresses.set(id, known.address);
+    }
+    if (background === undefined) return { addresses: [...addresses.values()], unknown: false };
+    try {
+      const { addresses: pending, total } = await background.pending(
+        Number.MAX_SAFE_INTEGER,
+        MAX_PENDING_SEEN,
+      );
+      for (const address of await this.#ofScope(pending, background)) {
+        addresses.set(address.id, address);
+      }
+      return { addresses: [...addresses.values()], unknown: total > pending.length };
+    } catch (error) {
+      if (!(error instanceof TierError)) throw error;
+      return { addresses: [...addresses.values()], unknown: true };
+    }
+  }
+
+  async #ofScope(pending: readonly Address[], shared: SharedTier): Promise<readonly Address[]> {
+    const mine: Address[] = [];
+    const foreign: Address[] = [];
+    for (const address of pending) {
+      const scope = this.#parts.scopeOf(address);
+      if (scope === 'unknown') foreign.push(address);
+      else if (sameScope(scope, this.#scope)) mine.push(address);
+    }
+    if (foreign.length === 0) return mine;
+    const reads = await shared.read(foreign);
+    for (const { entry } of reads) {
+      if (entry === undefined || entry.kind === 'unreadable') continue;
+      const { scope, address } = entry.kind === 'value' ? entry.write : entry;
+      if (sameScope(scope, this.#scope)) mine.push(address);
+    }
+    return mine;
+  }
+}
+
+function sameScope(a: Scope | undefined, b: Scope): boolean {
+  return a?.kind === b.kind && a.id === b.id;
+}

@@ -1,0 +1,73 @@
+/**
+ * L3 with a watch on it: how long each call took, and whether anybody is there at all.
+ *
+ *   THERE   → AWAY    a call was not answered
+ *   AWAY    → THERE   a call was answered, be it with a refusal
+ */
+import type { Clock } from '../clock.ts';
+import { TierError } from '../errors.ts';
+import { traced } from '../tracing.ts';
+import type { DurableTier } from './tier.ts';
+
+export interface MeasureOptions {
+  readonly clock: Clock;
+  readonly onCall: (operation: string, ms: number) => void;
+  readonly onState: (state: 'away' | 'back', reason: string) => void;
+}
+
+export class MeasuredTier {
+  readonly #options: MeasureOptions;
+  readonly tier: DurableTier;
+  #away = false;
+
+  constructor(tier: DurableTier, options: MeasureOptions) {
+    this.#options = options;
+    const run = <T>(operation: string, call: () => Promise<T>) => this.#call(operation, call);
+    this.tier = {
+      connect: (shards, o) => run('connect', () => tier.connect(shards, o)),
+      read: (addresses, o) => run('read', () => tier.read(addresses, o)),
+      readLogs: (addresses, o) => run('read_logs', () => tier.readLogs(addresses, o)),
+      apply: (rows, o) => run('apply', () => tier.apply(rows, o)),
+      insert: (rows, o) => run('insert', () => tier.insert(rows, o)),
+      compareAndSet: (write, base, o) =>
+        run('compare_and_set', () => tier.compareAndSet(write, base, o)),
+      marks: (limit, o) => run('marks', () => tier.marks(limit, o)),
+      unmark: (ids, o) => run('unmark', () => tier.unmark(ids, o)),
+      maxVersion: (o) => run('max_version', () => tier.maxVersion(o)),
+      scope: (scope, o) => run('scope', () => tier.scope(scope, o)),
+      scan: (o) => run('scan', () => tier.scan(o)),
+      tagged: (tags, o) => run('tagged', () => tier.tagged(tags, o)),
+      erase: (scope, version, o) => run('erase', () => tier.erase(scope, version, o)),
+      deadLetters: (o) => run('dead_letters', () => tier.deadLetters(o)),
+      close: () => tier.close(),
+    };
+  }
+
+  get away(): boolean {
+    return this.#away;
+  }
+
+  async #call<T>(operation: string, call: () => Promise<T>): Promise<T> {
+    const { clock, onCall } = this.#options;
+    const start = clock.monotonic();
+    try {
+      const answer = await traced(`cache.l3.${operation}`, {}, call);
+      this.#is(false, 'it answers');
+      return answer;
+    } catch (error) {
+      const unanswered =
+        error instanceof TierError &&
+        (error.reason === 'unreachable' || error.reason === 'timeout');
+      this.#is(unanswered, error instanceof Error ? error.message : String(error));
+      throw error;
+    } finally {
+      onCall(operation, clock.monotonic() - start);
+    }
+  }
+
+  #is(away: boolean, reason: string): void {
+    if (away === this.#away) return;
+    this.#away = away;
+    this.#options.onState(away ? 'away' : 'back', reason);
+  }
+}

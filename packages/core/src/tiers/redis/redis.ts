@@ -1,0 +1,379 @@
+/**
+ * L2: Redis, by scripts that compare, write, mark and publish in one step.
+ *
+ * Everything of one call travels in one round trip: a read is one MGET of the entries and of
+ * the metas of their shards, any other command one script for each key. What is slow (packing)
+ * is done before the epoch is asked for, so that a command leaves in the same turn of the event
+ * loop in which its epoch was known to be right.
+ *
+ * Deadlines and the breaker are not here but around it. A rejection is a {@link TierError} and
+ * says nothing about any key.
+ */
+import type { Clock } from '../../clock.ts';
+import { decodeEntry } from '../../codec/envelope.ts';
+import type { Compressor } from '../../codec/payload.ts';
+import { TierError } from '../../errors.ts';
+import type { ValueWrite } from '../../model/entry.ts';
+import { type Address, address } from '../../model/key.ts';
+import type { Stamp } from '../../model/version.ts';
+import type * as tier from '../tier.ts';
+import { BusSubscriber } from './bus.ts';
+import * as calls from './calls.ts';
+import { toConnectError, toTierError } from './failures.ts';
+import { RedisFleet } from './fleet.ts';
+import { decodeMeta } from './handshake.ts';
+import { Incarnation, type Known } from './incarnation.ts';
+import { DISCONNECTED, infoIn, type RedisInfo } from './info.ts';
+import { indexKey, metaKey, type Place, placeOf } from './keys.ts';
+import * as replies from './replies.ts';
+import type { ScriptCall } from './scripts.ts';
+import type { RedisClient } from './session.ts';
+
+export type { RedisInfo } from './info.ts';
+export type { RedisClient, RedisConnection } from './session.ts';
+
+export interface RedisTierOptions {
+  /** `redis://[user:password@]host:port[/db]`, `rediss://` for TLS. One of `url` and `client`. */
+  readonly url?: string | undefined;
+  /** A client of the caller's, of which this makes connections of its own. It is left open. */
+  readonly client?: RedisClient | undefined;
+  readonly password?: string | undefined;
+  /** How long a settled entry stays. */
+  readonly ttlMs: number;
+  /** 1 to 99; every instance that shares the server has the same. */
+  readonly shards: number;
+  readonly clock: Clock;
+  /** Decides for each namespace whether compressing pays. Left out: nothing is compressed. */
+  readonly compressor?: ((namespace: string) => Compressor | undefined) | undefined;
+  /** What a value or an item may take here, packed. Larger ones live in L3 alone. */
+  readonly maxValueBytes: number;
+  /** L3's highest version; rejects where L3 can't say. Asked when a new epoch has to begin. */
+  readonly floor: () => Promise<number>;
+  /** The highest version that this process has seen. Left out: the clock's. */
+  readonly lastVersion?: (() => number) | undefined;
+  /** The server is another one, or was emptied. */
+  readonly onEpoch: () => void;
+  /** A connection stands and is through its handshake, or is lost. */
+  readonly onConnection: (up: boolean) => void;
+  /** A message of the bus. */
+  readonly onMessage: (message: string) => void;
+  /** The subscription stands, for the first time or again: messages may have been missed. */
+  readonly onSubscribed: () => void;
+}
+
+/** How often a read is repeated where the epoch changed under it. */
+const READ_ATTEMPTS = 2;
+
+export class RedisTier implements tier.SharedTier {
+  readonly #options: RedisTierOptions;
+  readonly #incarnation: Incarnation;
+  readonly #bus: BusSubscriber;
+  /** Who lives, leases, and the sending side of the bus. */
+  readonly fleet: RedisFleet;
+
+  constructor(options: RedisTierOptions) {
+    const { url, client, password, clock, onEpoch, onConnection } = options;
+    const endpoint = { url, client, password };
+    this.#options = options;
+    this.#incarnation = new Incarnation({
+      endpoint,
+      clock,
+      onEpoch,
+      onConnection,
+      shards: options.shards,
+      floor: options.floor,
+      lastVersion: options.lastVersion ?? (() => 0),
+    });
+    this.#bus = new BusSubscriber({
+      endpoint,
+      clock,
+      onMessage: options.onMessage,
+      onSubscribed: options.onSubscribed,
+    });
+    this.fleet = new RedisFleet(async (signal) => (await this.#incarnation.known(signal)).session);
+  }
+
+  // ---------------------------------------------------------- connection
+
+  /**
+   * Resolves when the first handshake is through. Rejects with `ConfigError` where the
+   * credentials are refused, with {@link TierError} where nobody answers or L3 can't say; it
+   * goes on trying until it is closed.
+   */
+  async connect(): Promise<void> {
+    this.#bus.start();
+    try {
+      await this.#incarnation.connect();
+    } catch (error) {
+      throw toConnectError(error);
+    }
+  }
+
+  /** PING and handshake, on a new connection where there is none; rejects where either fails. */
+  async probe(o: tier.CallOptions = {}): Promise<void> {
+    const { session } = await this.#incarnation.connect(o.signal);
+    const [pong] = await session.send([['PING', []]], o.signal);
+    if (pong instanceof Error) throw toTierError(pong);
+    await this.#incarnation.verify(o.signal);
+  }
+
+  /** Drops both connections with everything that waits on them, and makes others at once. */
+  reconnect(): void {
+    this.#incarnation.reconnect();
+    this.#bus.reconnect();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#incarnation.close(), this.#bus.close()]);
+  }
+
+  async info(o: tier.CallOptions = {}): Promise<RedisInfo> {
+    if (!this.#incarnation.isUp) return DISCONNECTED;
+    const { session } = await this.#incarnation.known(o.signal);
+    const [text, size] = await session.send(
+      [
+        ['INFO', []],
+        ['DBSIZE', []],
+      ],
+      o.signal,
+    );
+    if (text instanceof Error) throw toTierError(text);
+    return infoIn(String(text), Number(size));
+  }
+
+  // ---------------------------------------------------------- reading
+
+  async read(
+    addresses: readonly Address[],
+    o: tier.CallOptions = {},
+  ): Promise<readonly tier.SharedRead[]> {
+    if (addresses.length === 0) return [];
+    const places = addresses.map((one) => this.#place(one));
+    const shards = [...new Set(places.map(({ shard }) => shard))];
+    const keys = [...shards.map(metaKey), ...places.map(({ keys: [, , entry] }) => entry)];
+    for (let attempt = 0; attempt < READ_ATTEMPTS; attempt += 1) {
+      const known = await this.#incarnation.known(o.signal);
+      const [reply] = await known.session.send([['MGET', keys]], o.signal);
+      if (!Array.isArray(reply)) throw toTierError(reply);
+      const metas = new Map(shards.map((shard, i) => [shard, decodeMeta(reply[i])] as const));
+      if (shards.every((shard) => metas.get(shard)?.epoch === known.epochs[shard])) {
+        const found = reply.slice(shards.length);
+        return await Promise.all(places.map((place, i) => readOne(place, found[i], metas)));
+      }
+      this.#incarnation.deny(known);
+    }
+    throw new TierError('the epoch of Redis changed under a read', 'refused');
+  }
+
+  async pending(
+    before: number,
+    limit: number,
+    o: tier.CallOptions = {},
+  ): ReturnType<tier.SharedTier['pending']> {
+    const { session } = await this.#incarnation.known(o.signal);
+    const shards = Array.from({ length: this.#options.shards }, (_, shard) => indexKey(shard));
+    const range = (key: string, to: string, count: number) =>
+      ['ZRANGEBYSCORE', [key, '-inf', to, 'WITHSCORES', 'LIMIT', 0, count]] as const;
+    const answers = await session.send(
+      shards.flatMap((key) => [
+        ['ZCARD', [key]] as const,
+        range(key, '+inf', 1),
+        range(key, String(before), limit),
+      ]),
+      o.signal,
+    );
+    const refused = answers.find((answer) => answer instanceof Error);
+    if (refused !== undefined) throw toTierError(refused);
+    const sizes = answers.filter((_, i) => i % 3 === 0);
+    const oldest = answers.filter((_, i) => i % 3 === 1).flatMap(members);
+    const due = answers.filter((_, i) => i % 3 === 2).flatMap(members);
+    due.sort((a, b) => a.since - b.since || (a.address.id < b.address.id ? -1 : 1));
+    return {
+      addresses: due.slice(0, limit).map((member) => member.address),
+      total: sizes.reduce<number>((sum, size) => sum + Number(size), 0),
+      oldest: oldest.length === 0 ? undefined : Math.min(...oldest.map(({ since }) => since)),
+    };
+  }
+
+  // ---------------------------------------------------------- writing
+
+  async put(
+    puts: readonly tier.SharedPut[],
+    o?: tier.CallOptions,
+  ): Promise<readonly tier.PutReply[]> {
+    const packed = await Promise.all(puts.map(({ write }) => this.#pack(write, false)));
+    this.#refuseLarge(packed);
+    const answers = await this.#run(puts, o, (aim, { create }, i) =>
+      calls.putCall(aim, at(packed, i), create),
+    );
+    return answers.map(replies.putReply);
+  }
+
+  async append(
+    appends: readonly tier.SharedAppend[],
+    o?: tier.CallOptions,
+  ): Promise<readonly tier.AppendReply[]> {
+    const packed = await Promise.all(appends.map(({ write }) => this.#packLog(write, false)));
+    this.#refuseLarge(packed);
+    const answers = await this.#run(appends, o, (aim, { write, create }, i) =>
+      write.items.length === 0 && write.erasedTo > 0
+        ? calls.putCall(aim, at(packed, i), undefined)
+        : calls.appendCall(aim, at(packed, i), create),
+    );
+    return answers.map(replies.appendReply);
+  }
+
+  async backfill(
+    fills: readonly tier.SharedBackfill[],
+    o?: tier.CallOptions,
+  ): Promise<readonly tier.BackfillReply[]> {
+    const packed = await Promise.all(fills.map(({ write }) => this.#pack(write, true)));
+    const fitting = fills.flatMap((fill, i) => {
+      const one = at(packed, i);
+      return this.#isLarge(one) ? [] : [{ write: fill.write, cut: fill.cut, packed: one, i }];
+    });
+    const answers = await this.#run(fitting, o, (aim, fill) =>
+      calls.backfillCall(aim, fill.packed, fill.cut),
+    );
+    const held = new Map(fitting.map(({ i }, nth) => [i, replies.backfillReply(answers[nth])]));
+    return fills.map((_, i) => held.get(i) ?? 'refused');
+  }
+
+  async putSettled(
+    writes: readonly ValueWrite[],
+    o?: tier.CallOptions,
+  ): Promise<readonly tier.ReleaseReply[]> {
+    const packed = await Promise.all(writes.map((write) => this.#pack(write, true)));
+    const all = packed.map((one) => ({ write: one.write, packed: one }));
+    const answers = await this.#run(all, o, (aim, one, i) =>
+      // What is too large to be held here still sends an older copy away.
+      this.#isLarge(one.packed)
+        ? calls.repairCall(aim, 'value', at(writes, i))
+        : calls.putSettledCall(aim, one.packed),
+    );
+    return answers.map(replies.releaseReply);
+  }
+
+  // ---------------------------------------------------------- releasing
+
+  async settle(
+    settles: readonly tier.SharedSettle[],
+    o?: tier.CallOptions,
+  ): Promise<readonly tier.ReleaseReply[]> {
+    return (await this.#run(settles, o, calls.settleCall)).map(replies.releaseReply);
+  }
+
+  async drop(
+    drops: readonly { readonly address: Address; readonly newer: Stamp }[],
+    o?: tier.CallOptions,
+  ): Promise<readonly tier.ReleaseReply[]> {
+    const answers = await this.#run(drops, o, (aim, { newer }) => calls.dropCall(aim, newer));
+    return answers.map(replies.releaseReply);
+  }
+
+  async repair(
+    repairs: Parameters<tier.SharedTier['repair']>[0],
+    o?: tier.CallOptions,
+  ): Promise<readonly tier.RepairReply[]> {
+    const answers = await this.#run(repairs, o, (aim, { kind, stamp }) =>
+      calls.repairCall(aim, kind, stamp),
+    );
+    return answers.map(replies.repairReply);
+  }
+
+  async forget(
+    addresses: readonly Address[],
+    o?: tier.CallOptions,
+  ): Promise<readonly tier.ReleaseReply[]> {
+    const all = addresses.map((one) => ({ address: one }));
+    return (await this.#run(all, o, calls.forgetCall)).map(replies.releaseReply);
+  }
+
+  async purge(
+    purges: readonly { readonly address: Address; readonly version: number }[],
+    o?: tier.CallOptions,
+  ): Promise<readonly tier.ReleaseReply[]> {
+    const answers = await this.#run(purges, o, (aim, { version }) => calls.purgeCall(aim, version));
+    return answers.map(replies.releaseReply);
+  }
+
+  // ---------------------------------------------------------- plumbing
+
+  #place(of: Address): Place {
+    return placeOf(of, this.#options.shards);
+  }
+
+  /** One script for each of `batch`, in one round trip; the answers in its order. */
+  async #run<T extends Parameters<typeof calls.addressIn>[0]>(
+    batch: readonly T[],
+    o: tier.CallOptions | undefined,
+    toCall: (aim: calls.Aim, one: T, index: number) => ScriptCall,
+  ): Promise<readonly unknown[]> {
+    if (batch.length === 0) return [];
+    const { clock, ttlMs } = this.#options;
+    const known: Known = await this.#incarnation.known(o?.signal);
+    const now = Math.floor(clock.now());
+    const scriptCalls = batch.map((one, i) => {
+      const place = this.#place(calls.addressIn(one));
+      return toCall({ place, epoch: known.epochs[place.shard] ?? 0, now, ttlMs }, one, i);
+    });
+    const answers = await known.session.run(scriptCalls, o?.signal);
+    if (answers.some((answer) => String(answer) === 'epoch')) this.#incarnation.deny(known);
+    return answers;
+  }
+
+  #pack(write: tier.SharedPut['write'], synced: boolean): Promise<calls.PackedWrite> {
+    if (write.kind === 'log') return this.#packLog(write, synced);
+    return calls.packValue(write, this.#options.compressor?.(write.address.namespace));
+  }
+
+  #packLog(write: tier.SharedAppend['write'], synced: boolean): Promise<calls.PackedLog> {
+    return calls.packLog(write, synced, this.#options.compressor?.(write.address.namespace));
+  }
+
+  #isLarge(packed: calls.PackedWrite): boolean {
+    return packed.largest > this.#options.maxValueBytes;
+  }
+
+  #refuseLarge(packed: readonly calls.PackedWrite[]): void {
+    if (packed.some((one) => this.#isLarge(one))) {
+      throw new TierError('a value is too large for Redis: `maxValueBytes`', 'full', {
+        outcome: 'none',
+      });
+    }
+  }
+}
+
+async function readOne(
+  place: Place,
+  bytes: unknown,
+  metas: ReadonlyMap<number, tier.ShardMeta | undefined>,
+): Promise<tier.SharedRead> {
+  const meta = metas.get(place.shard) ?? { epoch: 0, cut: 0 };
+  if (!Buffer.isBuffer(bytes)) return { entry: undefined, meta };
+  const entry = await decodeEntry(bytes, place.address, meta.epoch);
+  // A settled entry of an earlier incarnation may be the past.
+  const isPast = entry.kind !== 'unreadable' && entry.stale && !entry.pending;
+  return { entry: isPast ? undefined : entry, meta };
+}
+
+interface Member {
+  readonly address: Address;
+  readonly since: number;
+}
+
+function members(reply: unknown): readonly Member[] {
+  const texts = Array.isArray(reply) ? reply.map(String) : [];
+  return texts.flatMap((id, i) => {
+    const slash = id.indexOf('/');
+    if (i % 2 === 1 || slash < 0) return [];
+    const since = Number(texts[i + 1]);
+    return [{ address: address(id.slice(0, slash), id.slice(slash + 1)), since }];
+  });
+}
+
+function at<T>(list: readonly T[], index: number): T {
+  const found = list[index];
+  if (found === undefined) throw new RangeError(`nothing at ${index}`);
+  return found;
+}

@@ -1,0 +1,54 @@
+/** What the scripts answer, as data. Replies are text, so that no version passes a float. */
+import { TierError } from '../../errors.ts';
+import type { AppendReply, BackfillReply, PutReply, ReleaseReply, RepairReply } from '../tier.ts';
+
+function wordsOf(reply: unknown): readonly [status: string, ...rest: string[]] {
+  if (!Array.isArray(reply)) return [String(reply)];
+  const [status, ...rest] = reply.map(String);
+  return [status ?? '', ...rest];
+}
+
+function strange(script: string, status: string): TierError {
+  return new TierError(`the ${script} script answered "${status}"`, 'refused');
+}
+
+export function putReply(reply: unknown): PutReply {
+  const [status, floor] = wordsOf(reply);
+  switch (status) {
+    case 'held':
+    case 'exists':
+    case 'moved':
+    case 'foreign':
+    case 'epoch':
+      return { status };
+    case 'too-low':
+      return { status, floor: Number(floor) };
+    default:
+      throw strange('put', status);
+  }
+}
+
+export function appendReply(reply: unknown): AppendReply {
+  const [status, ...versions] = wordsOf(reply);
+  if (status === 'held') return { status, versions: versions.map(Number) };
+  const other = putReply(reply);
+  if (other.status === 'held') throw strange('append', other.status);
+  return other;
+}
+
+export function backfillReply(reply: unknown): BackfillReply {
+  const [status] = wordsOf(reply);
+  if (status === 'held' || status === 'refused' || status === 'epoch') return status;
+  throw strange('backfill', status);
+}
+
+export function repairReply(reply: unknown): RepairReply {
+  const [status] = wordsOf(reply);
+  if (status === 'done' || status === 'pending' || status === 'epoch') return status;
+  throw strange('repair', status);
+}
+
+export function releaseReply(reply: unknown): ReleaseReply {
+  const status = repairReply(reply);
+  return status === 'pending' ? 'done' : status;
+}

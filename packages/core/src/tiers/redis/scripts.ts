@@ -1,0 +1,74 @@
+/**
+ * The Lua scripts, each in a file of its own. What works on one entry is prefixed with `lib.lua`,
+ * what looks into a log with `frames.lua` too; behind the shebang, which has to stay the first line.
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+
+/** A script as the server is given it, and the name that it goes by there. */
+export interface Script {
+  readonly text: string;
+  readonly sha: string;
+}
+
+/** One execution of a script. */
+export interface ScriptCall {
+  readonly script: Script;
+  readonly keys: readonly string[];
+  readonly args: readonly (string | Buffer)[];
+}
+
+function lua(url: URL): string {
+  return readFileSync(url, 'utf8');
+}
+
+const lib = lua(new URL('./lib.lua', import.meta.url));
+const frames = lua(new URL('./frames.lua', import.meta.url));
+
+function alone(text: string): Script {
+  return { text, sha: createHash('sha1').update(text).digest('hex') };
+}
+
+function behindShebang(text: string, prelude: string): Script {
+  const end = text.indexOf('\n') + 1;
+  return alone(text.slice(0, end) + prelude + text.slice(end));
+}
+
+function onEntry(text: string): Script {
+  return behindShebang(text, lib);
+}
+
+function onFrames(text: string): Script {
+  return behindShebang(text, lib + frames);
+}
+
+export type ScriptName =
+  | 'put'
+  | 'append'
+  | 'backfill'
+  | 'putSettled'
+  | 'settle'
+  | 'settleLog'
+  | 'drop'
+  | 'repair'
+  | 'forget'
+  | 'purge'
+  | 'epoch'
+  | 'heartbeat'
+  | 'lease';
+
+export const scripts: Readonly<Record<ScriptName, Script>> = Object.freeze({
+  put: onEntry(lua(new URL('./put.lua', import.meta.url))),
+  append: onFrames(lua(new URL('./append.lua', import.meta.url))),
+  backfill: onFrames(lua(new URL('./backfill.lua', import.meta.url))),
+  putSettled: onEntry(lua(new URL('./put-settled.lua', import.meta.url))),
+  settle: onEntry(lua(new URL('./settle.lua', import.meta.url))),
+  settleLog: onFrames(lua(new URL('./settle-log.lua', import.meta.url))),
+  drop: onEntry(lua(new URL('./drop.lua', import.meta.url))),
+  repair: onEntry(lua(new URL('./repair.lua', import.meta.url))),
+  forget: onEntry(lua(new URL('./forget.lua', import.meta.url))),
+  purge: onFrames(lua(new URL('./purge.lua', import.meta.url))),
+  epoch: alone(lua(new URL('./epoch.lua', import.meta.url))),
+  heartbeat: alone(lua(new URL('./heartbeat.lua', import.meta.url))),
+  lease: alone(lua(new URL('./lease.lua', import.meta.url))),
+});

@@ -1,0 +1,99 @@
+/**
+ * When the outbox is drained: at the interval, when it is half full, at once when the breaker
+ * opens or the epoch changes, when somebody asks, and at close. One drain at a time; a request
+ * that arrives during a drain starts another one after it, because what it is about may not be
+ * in the running one.
+ *
+ * While L3 does not answer, the next attempt follows sooner than the interval, and later each
+ * time: 0.25 s doubling up to 5 s.
+ */
+import type { Clock } from '../clock.ts';
+import type { AddressId } from '../model/key.ts';
+import type { Flusher, FlushReport, FlushVia } from './flusher.ts';
+import type { Outbox } from './outbox.ts';
+
+const FIRST_RETRY_MS = 250;
+const LAST_RETRY_MS = 5000;
+
+export interface DrainerParts {
+  readonly clock: Clock;
+  readonly outbox: Outbox;
+  readonly flusher: Flusher;
+  readonly intervalMs: number;
+  /** How L2 is to be told at this moment. */
+  readonly via: () => FlushVia;
+  readonly onRun: (ms: number) => void;
+}
+
+export class Drainer {
+  readonly #parts: DrainerParts;
+  #running: Promise<FlushReport> | undefined;
+  #next: Promise<FlushReport> | undefined;
+  #retryMs = FIRST_RETRY_MS;
+  #isRetrying = false;
+  #cancel: (() => void) | undefined;
+  #closed = false;
+
+  constructor(parts: DrainerParts) {
+    this.#parts = parts;
+  }
+
+  start(): void {
+    this.#schedule(this.#parts.intervalMs);
+  }
+
+  /** Something was put into the outbox. */
+  nudge(): void {
+    if (this.#running !== undefined || this.#isRetrying) return;
+    if (this.#parts.outbox.filling) void this.drain();
+  }
+
+  /** Flushes everything that is unsynced when it begins. Never rejects. */
+  drain(): Promise<FlushReport> {
+    if (this.#running === undefined) {
+      this.#running = this.#run();
+      return this.#running;
+    }
+    this.#next ??= this.#running.then(() => {
+      this.#next = undefined;
+      this.#running = this.#run();
+      return this.#running;
+    });
+    return this.#next;
+  }
+
+  /** These keys now, beside whatever drain is running. */
+  flush(ids: readonly AddressId[], adopt: boolean): Promise<FlushReport> {
+    return this.#parts.flusher.flush(ids, this.#parts.via(), adopt);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancel?.();
+    await this.#running;
+    await this.#next;
+  }
+
+  async #run(): Promise<FlushReport> {
+    const { clock, outbox, flusher, via, onRun } = this.#parts;
+    const start = clock.monotonic();
+    try {
+      const report = await flusher.flush(outbox.unsynced(), via());
+      onRun(clock.monotonic() - start);
+      this.#isRetrying = report.failed > 0;
+      this.#schedule(this.#isRetrying ? this.#retryMs : this.#parts.intervalMs);
+      this.#retryMs = this.#isRetrying
+        ? Math.min(this.#retryMs * 2, LAST_RETRY_MS)
+        : FIRST_RETRY_MS;
+      return report;
+    } finally {
+      this.#running = undefined;
+    }
+  }
+
+  #schedule(ms: number): void {
+    this.#cancel?.();
+    if (this.#closed) return;
+    this.#cancel = this.#parts.clock.after(ms, () => void this.drain());
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * How a write comes to be acknowledged. The writer proposes a version, once; a store accepts it
+ * or answers with what it has, and the writer proposes higher.
+ *
+ *   rung L2   held: acknowledged, L3 follows (behind).
+ *             too low: propose again. Other epoch: ask again. Away, full, foreign: next rung.
+ *   rung L3   the same write (same version, same intent), with a bypass mark in the same
+ *             transaction, so that whoever watches L2 brings it up to date. applied: acknowledged.
+ *             superseded: propose again from the top.
+ *   none      rejected; the error says whether it may take effect all the same.
+ *
+ * Invariants: nothing is acknowledged from memory alone; a retry is the same write; L1 gets an
+ * own write only where L2's script answered "held"; an outbox at its bound sends writes
+ * straight to the L3 rung.
+ */
+import type { Clock } from '../clock.ts';
+import type { Copies, Copy } from '../coherence/copies.ts';
+import {
+  type CacheError,
+  ConflictError,
+  OverloadedError,
+  TierError,
+  UnavailableError,
+  type WriteOutcome,
+} from '../errors.ts';
+import type { VersionClock } from '../model/version.ts';
+import type { CreateAssertion, DurableTier, SharedTier } from '../tiers/tier.ts';
+import type { Outbox } from './outbox.ts';
+
+/** Which stores hold an acknowledged write. */
+export type Holder = 'l2' | 'l3' | 'journal';
+
+/** The acknowledgement of a write. */
+export interface Receipt {
+  readonly version: number;
+  readonly held: readonly Holder[];
+}
+
+export interface LadderParts {
+  readonly clock: Clock;
+  readonly versions: VersionClock;
+  readonly copies: Copies;
+  readonly outbox: Outbox;
+  /** Absent where the cache has no L2: every write goes through to L3. */
+  readonly shared: SharedTier | undefined;
+  readonly durable: DurableTier;
+  /** L2 is not read, and will not be before every mark in L3 has been repaired. */
+  readonly isBypassed: () => boolean;
+  /** Something was added to the outbox. */
+  readonly onHeld: () => void;
+  /** The outbox is at its bound, or L2's memory is. */
+  readonly onFull: (what: 'outbox' | 'l2') => void;
+}
+
+/** What a rung said, once the details of values and logs are out of the way. */
+export type RungReply<T> =
+  | { readonly status: 'held'; readonly value: T }
+  | { readonly status: 'again'; readonly above: number }
+  | { readonly status: 'same-again' }
+  | { readonly status: 'exists' }
+  /** The assertion of a `create` is out of date: look again. */
+  | { readonly status: 'moved' }
+  | { readonly status: 'next' }
+  | { readonly status: 'refused'; readonly reason: string };
+
+/** One write on its way up the rungs. */
+export interface Climb<T> {
+  readonly namespace: string;
+  /** Straight to L3. */
+  readonly through: boolean;
+  /** Called before every attempt after a too low one. */
+  propose(above: number): void;
+  atShared(shared: SharedTier, create: CreateAssertion | undefined): Promise<RungReply<T>>;
+  atDurable(durable: DurableTier, mark: boolean): Promise<RungReply<T>>;
+  /** Present on a `create`: rejects with ConflictError where the key is known to exist. */
+  assertNew?(): Promise<CreateAssertion | undefined>;
+}
+
+/** Where a write came to rest. */
+export interface Climbed<T> {
+  readonly value: T;
+  readonly held: Holder;
+  /** A `create` that nobody could prove. */
+  readonly unproven: boolean;
+}
+
+const MAX_PROPOSALS = 32;
+
+export class Ladder {
+  readonly parts: LadderParts;
+
+  constructor(parts: LadderParts) {
+    this.parts = parts;
+  }
+
+  async climb<T>(climb: Climb<T>): Promise<Climbed<T>> {
+    const { shared, durable, outbox } = this.parts;
+    let outcome: WriteOutcome = 'none';
+    let create = await climb.assertNew?.();
+    for (let attempt = 0; attempt < MAX_PROPOSALS; attempt += 1) {
+      if (outbox.full) this.parts.onFull('outbox');
+      const canShare = shared !== undefined && !climb.through && !outbox.full;
+      if (canShare && (climb.assertNew === undefined || create !== undefined)) {
+        const reply = await this.#try(() => climb.atShared(shared, create));
+        if (reply instanceof TierError) {
+          if (reply.reason === 'full') this.parts.onFull('l2');
+          else if (reply.outcome !== 'none') outcome = 'unknown';
+        } else if (reply.status === 'held') {
+          this.parts.onHeld();
+          return { value: reply.value, held: 'l2', unproven: create?.proven === false };
+        } else if (reply.status !== 'next') {
+          if (this.#again(climb, reply)) continue;
+          create = await climb.assertNew?.();
+          continue;
+        }
+      }
+      const reply = await this.#try(() => climb.atDurable(durable, shared !== undefined));
+      if (reply instanceof TierError) throw this.#rejected(climb, reply, outcome);
+      if (reply.status === 'held') {
+        this.parts.onHeld();
+        return { value: reply.value, held: 'l3', unproven: false };
+      }
+      this.#again(climb, reply);
+    }
+    throw new UnavailableError(
+      `a write to ${climb.namespace} was outbid ${MAX_PROPOSALS} times in a row`,
+      { outcome },
+    );
+  }
+
+  /** True: ask again as it is. False: the assertion has to be made anew first. */
+  #again<T>(climb: Climb<T>, reply: RungReply<T>): boolean {
+    switch (reply.status) {
+      case 'again':
+        if (this.parts.versions.observe(reply.above) === 'refused') {
+          throw new UnavailableError(
+            `${climb.namespace} holds a version from a clock that is over an hour ahead of this one`,
+            { outcome: 'none' },
+          );
+        }
+        climb.propose(reply.above);
+        return true;
+      case 'exists':
+        throw new ConflictError(`${climb.namespace} has an entry under this key`, {
+          outcome: 'none',
+        });
+      case 'refused':
+        throw new TierError(`Supabase refuses this row of ${climb.namespace}`, 'data', {
+          cause: new Error(reply.reason),
+          outcome: 'none',
+        });
+      case 'moved':
+        return climb.assertNew === undefined;
+      case 'same-again':
+        return climb.assertNew === undefined;
+      case 'next':
+      case 'held':
+        return true;
+      default:
+        return reply satisfies never;
+    }
+  }
+
+  async #try<T>(ask: () => Promise<RungReply<T>>): Promise<RungReply<T> | TierError> {
+    try {
+      return await ask();
+    } catch (error) {
+      if (error instanceof TierError) return error;
+      throw error;
+    }
+  }
+
+  #rejected(
+    climb: { readonly namespace: string },
+    cause: TierError,
+    sofar: WriteOutcome,
+  ): CacheError {
+    const outcome = sofar === 'unknown' || cause.outcome !== 'none' ? 'unknown' : 'none';
+    const options = { cause, outcome } as const;
+    if (this.parts.outbox.full) {
+      return new OverloadedError(
+        `too many writes of this process wait for Supabase, which does not answer`,
+        options,
+      );
+    }
+    return new UnavailableError(`no tier could hold a write to ${climb.namespace}`, options);
+  }
+}
+
+/**
+ * Whether a write that L3 has must be held as a floor until L2 knows of it. While L2 is bypassed
+ * its mark is enough, so that the outbox stays within its bound however long that lasts.
+ */
+export function needsFloor({ shared, outbox, isBypassed }: LadderParts): boolean {
+  return shared !== undefined && !(outbox.full && isBypassed());
+}
+
+/** Puts an own write that L2 holds into L1, or takes the key's copy away. */
+export function keepOwn(
+  copies: Copies,
+  ticket: ReturnType<Copies['enter']>,
+  copy: Copy | undefined,
+): void {
+  if (copy === undefined) copies.remove(ticket.id);
+  else copies.own(ticket, copy);
+}

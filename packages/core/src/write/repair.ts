@@ -1,0 +1,110 @@
+/**
+ * Brings L2 up to date with writes that went around it.
+ *
+ * Such a write left a bypass mark in L3, in its own transaction. One instance of the fleet (a
+ * lease in Redis; losing it costs double work, nothing else) reads the marks every second and
+ * repairs; a breaker's trial repairs before it closes. A mark is deleted by its id, after L2
+ * confirmed, in batches, so that an outage of any length costs bounded memory.
+ *
+ * A pending entry that is older than the mark is flushed first: L3 answers superseded, and the
+ * drop takes it away.
+ */
+import type { Clock } from '../clock.ts';
+import { UnavailableError } from '../errors.ts';
+import type { EventHub } from '../events.ts';
+import type { AddressId } from '../model/key.ts';
+import { stampOf } from '../model/known.ts';
+import { compareStamps } from '../model/version.ts';
+import type { BypassMark, DurableTier, SharedTier } from '../tiers/tier.ts';
+import type { Flusher } from './flusher.ts';
+import type { Outbox } from './outbox.ts';
+
+const MARKS_AT_ONCE = 500;
+
+export interface RepairParts {
+  readonly clock: Clock;
+  readonly outbox: Outbox;
+  readonly flusher: Flusher;
+  readonly durable: DurableTier;
+  readonly events: EventHub;
+}
+
+type Target = Pick<BypassMark, 'address' | 'kind' | 'stamp'>;
+
+export class Repair {
+  readonly #parts: RepairParts;
+
+  constructor(parts: RepairParts) {
+    this.#parts = parts;
+  }
+
+  /** Everybody's marks. Rejects where L2 or L3 did not answer, or something stays unrepaired. */
+  async marks(shared: SharedTier): Promise<number> {
+    const { durable, clock, events } = this.#parts;
+    const start = clock.monotonic();
+    let repaired = 0;
+    for (;;) {
+      const { marks, total } = await durable.marks(MARKS_AT_ONCE);
+      if (marks.length === 0) break;
+      await this.#repair(shared, newestPerKey(marks));
+      await durable.unmark(marks.map((mark) => mark.id));
+      repaired += marks.length;
+      if (total <= marks.length) break;
+    }
+    if (repaired > 0) {
+      events.emit({ type: 'repaired', marks: repaired, ms: clock.monotonic() - start });
+    }
+    return repaired;
+  }
+
+  /** Own writes that L3 has and L2 has not confirmed: the floor under them is lifted. */
+  async own(shared: SharedTier): Promise<void> {
+    const { outbox } = this.#parts;
+    const waiting = outbox.unconfirmed().flatMap((id) => outbox.toConfirm(id) ?? []);
+    if (waiting.length === 0) return;
+    const targets = waiting.map((known) => ({
+      address: known.address,
+      kind: known.kind,
+      stamp: stampOf(known),
+    }));
+    await this.#repair(shared, targets);
+    for (const known of waiting) {
+      if (known.kind === 'value') outbox.confirmed(known.address.id, known);
+      else {
+        const ids = known.items.map((item) => item.id);
+        outbox.itemsConfirmed(known.address.id, ids, known.erasedTo);
+      }
+    }
+  }
+
+  async #repair(shared: SharedTier, targets: readonly Target[]): Promise<void> {
+    const pending = await this.#once(shared, targets);
+    if (pending.length === 0) return;
+    const ids = pending.map(({ address }) => address.id);
+    await this.#parts.flusher.flush(ids, { shared, mark: false }, true);
+    const stubborn = await this.#once(shared, pending);
+    if (stubborn.length > 0) {
+      throw new UnavailableError(`${stubborn.length} entries of Redis could not be repaired`);
+    }
+  }
+
+  /** What is still pending with something older than its mark. */
+  async #once(shared: SharedTier, targets: readonly Target[]): Promise<readonly Target[]> {
+    const replies = await shared.repair(targets);
+    if (replies.includes('epoch')) {
+      throw new UnavailableError('Redis changed its epoch during a repair');
+    }
+    return targets.filter((_, index) => replies[index] === 'pending');
+  }
+}
+
+function newestPerKey(marks: readonly BypassMark[]): readonly Target[] {
+  const newest = new Map<AddressId, Target>();
+  for (const mark of marks) {
+    const there = newest.get(mark.address.id);
+    if (there === undefined || compareStamps(there.stamp, mark.stamp) < 0) {
+      newest.set(mark.address.id, mark);
+    }
+  }
+  return [...newest.values()];
+}

@@ -1,0 +1,98 @@
+/**
+ * What one instance does for the fleet, every second, while L2 is there:
+ *  - lifts the floor under its own writes that went around L2;
+ *  - where it holds the lease, repairs everybody's bypass marks;
+ *  - where it holds the lease, adopts what dead instances left pending.
+ *
+ * A lease only saves double work: two holders at once do harm to nobody. One round at a time; a
+ * round that fails is tried again a second later.
+ */
+import type { Clock } from '../clock.ts';
+import { CacheError } from '../errors.ts';
+import type { EventHub } from '../events.ts';
+import type { SharedFleet } from '../tiers/fleet.ts';
+import type { SharedTier } from '../tiers/tier.ts';
+import { adopt } from './adopt.ts';
+import type { Flusher } from './flusher.ts';
+import type { Repair } from './repair.ts';
+
+const ROUND_MS = 1000;
+const LEASE_MS = 3000;
+/** An instance that has not been heard of for so long is dead. Its heartbeat comes every second. */
+export const DEAD_AFTER_MS = 5000;
+const ADOPT_EVERY_MS = 2000;
+
+export interface UpkeepParts {
+  readonly clock: Clock;
+  readonly instance: string;
+  readonly fleet: SharedFleet;
+  readonly shared: SharedTier;
+  readonly repair: Repair;
+  readonly flusher: Flusher;
+  readonly events: EventHub;
+  readonly adoptAfterMs: number;
+  /** Whether L2 is there at all. */
+  readonly healthy: () => boolean;
+  /** Looks at Redis itself, now and then. */
+  readonly watch: () => Promise<void>;
+}
+
+export class Upkeep {
+  readonly #parts: UpkeepParts;
+  #cancel: (() => void) | undefined;
+  #round: Promise<void> = Promise.resolve();
+  #adoptedAt = Number.NEGATIVE_INFINITY;
+  #closed = false;
+
+  constructor(parts: UpkeepParts) {
+    this.#parts = parts;
+  }
+
+  start(): void {
+    if (this.#closed) return;
+    this.#cancel = this.#parts.clock.after(ROUND_MS, () => {
+      this.#round = this.#run().finally(() => this.start());
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancel?.();
+    await this.#round;
+    const { fleet, instance } = this.#parts;
+    await Promise.allSettled([fleet.release('upkeep', instance), fleet.unregister(instance)]);
+  }
+
+  async #run(): Promise<void> {
+    const { fleet, instance, repair, shared, healthy, watch } = this.#parts;
+    if (!healthy()) return;
+    await watch();
+    await this.#attempt('own-repair', () => repair.own(shared));
+    await this.#attempt('upkeep', async () => {
+      if (!(await fleet.lease('upkeep', instance, LEASE_MS))) return;
+      await repair.marks(shared);
+      await this.#adopt();
+    });
+  }
+
+  async #adopt(): Promise<void> {
+    const { clock, fleet, shared, adoptAfterMs } = this.#parts;
+    if (clock.monotonic() - this.#adoptedAt < ADOPT_EVERY_MS) return;
+    this.#adoptedAt = clock.monotonic();
+    const dead = (await fleet.instances()).filter(({ ageMs }) => ageMs > DEAD_AFTER_MS);
+    // Their clocks may have been ahead of this one.
+    const before = dead.length > 0 ? Number.MAX_SAFE_INTEGER : clock.now() - adoptAfterMs;
+    const report = await adopt(this.#parts, shared, before);
+    if (report.failed > 0) return;
+    for (const { id } of dead) await fleet.unregister(id);
+  }
+
+  async #attempt(task: string, run: () => Promise<void>): Promise<void> {
+    try {
+      await run();
+    } catch (error) {
+      const code = error instanceof CacheError ? error.code : 'UNKNOWN';
+      this.#parts.events.emit({ type: 'background-error', task, code });
+    }
+  }
+}

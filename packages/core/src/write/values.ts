@@ -1,0 +1,155 @@
+/**
+ * `set`, `delete` and `create` of a value: what the rungs of the ladder mean for it.
+ */
+
+import type { Copy } from '../coherence/copies.ts';
+import { ConflictError } from '../errors.ts';
+import type { Payload, ValueWrite } from '../model/entry.ts';
+import type { Address, Scope } from '../model/key.ts';
+import type {
+  ApplyReply,
+  CreateAssertion,
+  DurableTier,
+  PutReply,
+  SharedTier,
+} from '../tiers/tier.ts';
+import { assertNew } from './create.ts';
+import {
+  type Climb,
+  keepOwn,
+  type Ladder,
+  needsFloor,
+  type Receipt,
+  type RungReply,
+} from './ladder.ts';
+
+export interface ValueRequest {
+  readonly address: Address;
+  /** `undefined` deletes. */
+  readonly payload: Payload | undefined;
+  readonly expiresAt: number;
+  readonly scope: Scope | undefined;
+  readonly tags: readonly string[];
+  readonly through: boolean;
+  /** Reject where the key is known to exist. */
+  readonly create: boolean;
+  /** What L1 keeps of it, once L2 holds it. */
+  readonly copy: (write: ValueWrite) => Copy | undefined;
+}
+
+export async function writeValue(ladder: Ladder, request: ValueRequest): Promise<Receipt> {
+  const { copies, outbox, versions, clock } = ladder.parts;
+  const ticket = copies.enter(request.address.id);
+  copies.move(request.address.id);
+  const climb = new ValueClimb(ladder, request, versions.proposeStamp());
+  try {
+    const { value: write, held, unproven } = await ladder.climb(climb);
+    if (held === 'l2') {
+      outbox.holdValue(write, 'unsynced', clock.now(), unproven);
+      keepOwn(copies, ticket, request.copy(write));
+      return { version: write.version, held: ['l2'] };
+    }
+    const settled = await settleThrough(ladder, write);
+    if (settled) keepOwn(copies, ticket, request.copy(write));
+    else copies.remove(request.address.id);
+    return { version: write.version, held: settled ? ['l2', 'l3'] : ['l3'] };
+  } finally {
+    copies.leave(ticket);
+  }
+}
+
+/**
+ * L3 has the write, L2 was not asked. The outbox is the floor until L2 is brought up to date,
+ * here or, where it does not answer, by the mark that the write left.
+ */
+export async function settleThrough(ladder: Ladder, write: ValueWrite): Promise<boolean> {
+  const { outbox, shared, clock } = ladder.parts;
+  if (shared === undefined || !needsFloor(ladder.parts)) return false;
+  outbox.holdValue(write, 'synced', clock.now());
+  try {
+    const [reply] = await shared.putSettled([write]);
+    if (reply !== 'done') return false;
+    outbox.confirmed(write.address.id, write);
+    return true;
+  } catch {
+    // Its mark is in L3: repair will tell L2.
+    return false;
+  }
+}
+
+class ValueClimb implements Climb<ValueWrite> {
+  readonly namespace: string;
+  readonly through: boolean;
+  readonly assertNew?: () => Promise<CreateAssertion | undefined>;
+  readonly #ladder: Ladder;
+  readonly #create: boolean;
+  #write: ValueWrite;
+
+  constructor(
+    ladder: Ladder,
+    request: ValueRequest,
+    stamp: { readonly version: number; readonly intent: number },
+  ) {
+    const { address, payload, expiresAt, scope, tags } = request;
+    this.namespace = address.namespace;
+    this.through = request.through;
+    this.#ladder = ladder;
+    this.#create = request.create;
+    this.#write = { kind: 'value', address, payload, expiresAt, scope, tags, ...stamp };
+    if (request.create) this.assertNew = () => assertNew(ladder.parts, address, 'value');
+  }
+
+  propose(above: number): void {
+    this.#write = { ...this.#write, version: this.#ladder.parts.versions.propose(above) };
+  }
+
+  async atShared(
+    shared: SharedTier,
+    create: CreateAssertion | undefined,
+  ): Promise<RungReply<ValueWrite>> {
+    const [reply] = await shared.put([{ write: this.#write, create }]);
+    return ofPut(reply, this.#write);
+  }
+
+  async atDurable(durable: DurableTier, mark: boolean): Promise<RungReply<ValueWrite>> {
+    const [reply] = await durable.apply([{ write: this.#write, mark, absent: this.#create }]);
+    if (reply?.status === 'applied') return { status: 'held', value: this.#write };
+    return ofApply(reply, durable);
+  }
+}
+
+/** Shared by values and the deletion of logs. */
+export function ofPut<T>(reply: PutReply | undefined, value: T): RungReply<T> {
+  switch (reply?.status) {
+    case 'held':
+      return { status: 'held', value };
+    case 'too-low':
+      return { status: 'again', above: reply.floor };
+    case 'epoch':
+      return { status: 'same-again' };
+    case 'exists':
+    case 'moved':
+      return reply;
+    default:
+      return { status: 'next' };
+  }
+}
+
+async function ofApply(
+  reply: Exclude<ApplyReply, { readonly status: 'applied' }> | undefined,
+  durable: DurableTier,
+): Promise<RungReply<ValueWrite>> {
+  switch (reply?.status) {
+    case 'superseded':
+      return { status: 'again', above: reply.newer.version };
+    case 'expired':
+    case 'erased':
+      // A new write, proposed by a clock that is behind: above everything there ever was.
+      return { status: 'again', above: await durable.maxVersion() };
+    case 'refused':
+    case 'exists':
+      return reply;
+    default:
+      throw new ConflictError('Supabase did not answer for this row', { outcome: 'unknown' });
+  }
+}
