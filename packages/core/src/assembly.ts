@@ -170,9 +170,9 @@ export class Assembly {
       instance,
       gapMs: options.bus.gapTtlMs,
       line: this.shared?.guard.fleet,
-      onKey: (id, version, kind) => {
-        if (version > 0) observe(version);
-        this.copies.heard(id, version, kind);
+      onKey: (id, stamp, kind) => {
+        if (stamp.version > 0) observe(stamp.version);
+        this.copies.heard(id, stamp, kind);
       },
       onGap: (silentMs, isNew) => {
         this.copies.empty();

@@ -73,7 +73,7 @@ export class Opening {
 
   async #connectDurable(): Promise<void> {
     try {
-      await this.#durable.connect(this.#input.options.l2?.shards ?? 0);
+      await this.#durable.connect(this.#input.options.l2?.shards);
     } catch (error) {
       if (error instanceof ConfigError) {
         this.#misuse = error;

@@ -6,6 +6,7 @@ import PQueue from 'p-queue';
 import { Compression } from './codec/compression.ts';
 import type { Copies } from './coherence/copies.ts';
 import type { EventHub } from './events.ts';
+import type { EvictionReason } from './metrics/counts.ts';
 import type { Metrics } from './metrics/metrics.ts';
 import type { Floor, Known } from './model/known.ts';
 import type { ResolvedOptions } from './options.ts';
@@ -42,6 +43,16 @@ export interface SharedHooks {
   readonly recover: (shared: SharedTier) => Promise<void>;
 }
 
+/** What an operator calls it when L1 lets go of an entry; `undefined` where somebody asked it to. */
+const COUNTED_EVICTIONS = {
+  evict: 'capacity',
+  expire: 'expired',
+  oversized: 'oversized',
+  clear: 'cleared',
+  delete: undefined,
+  set: undefined,
+} as const satisfies Record<EvictReason, EvictionReason | undefined>;
+
 /** Larger values live in L3 alone. */
 const MAX_L2_VALUE_BYTES = 8 * 1024 * 1024;
 const MAX_READ_BATCH = 500;
@@ -51,8 +62,8 @@ const MAX_READS_A_TURN = 100_000;
 export function makeNear({ options, metrics }: AssemblyInput): MemoryTier | undefined {
   if (options.l1 === undefined) return undefined;
   return new MemoryTier(options.l1, options.clock, (reason: EvictReason) => {
-    if (reason === 'evict') metrics.evictions.capacity += 1;
-    else if (reason === 'expire') metrics.evictions.expired += 1;
+    const counted = COUNTED_EVICTIONS[reason];
+    if (counted !== undefined) metrics.evictions[counted] += 1;
   });
 }
 
@@ -124,6 +135,7 @@ export function makeLookup(input: AssemblyInput, needs: LookupNeeds): Lookup {
     floor: outbox,
     shared: shared && ((address) => shared.read(address)),
     backfill: async (fill) => background?.backfill([fill]),
+    forget: async (address) => background?.forget([address]),
     durable: (address, kind): Promise<Known | undefined> =>
       kind === 'value' ? values.read(address) : logs.read(address),
     observe,

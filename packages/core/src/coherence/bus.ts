@@ -10,13 +10,15 @@
  *            (re)subscription, because nobody knows what was missed.
  *
  * Messages, words separated by a space:
- *   k VERSION v|l ADDRESS          a key was put, settled, removed or invalidated (sent by L2's scripts)
+ *   k VERSION l ADDRESS            a log changed (sent by L2's scripts)
+ *   k VERSION vINTENT ADDRESS      a value was put, settled, removed or forgotten (version 0)
  *   h INSTANCE NUMBER              heartbeat
  *   q INSTANCE REQUEST             every other instance: drain your outbox
  *   a REQUEST INSTANCE JSON        the answer
  */
 import type { Clock } from '../clock.ts';
 import type { AddressId } from '../model/key.ts';
+import type { Stamp } from '../model/version.ts';
 import type { SharedFleet } from '../tiers/fleet.ts';
 
 export const HEARTBEAT_MS = 1000;
@@ -34,7 +36,7 @@ export interface BusParts {
   readonly gapMs: number;
   /** Absent where there is no L2: then nothing proves anything. */
   readonly line: Pick<SharedFleet, 'heartbeat' | 'publish'> | undefined;
-  readonly onKey: (id: AddressId, version: number, kind: 'value' | 'log') => void;
+  readonly onKey: (id: AddressId, stamp: Stamp, kind: 'value' | 'log') => void;
   /** L1 can't be trusted. `isNew`: the bus was alive until now. */
   readonly onGap: (silentMs: number, isNew: boolean) => void;
   readonly onAlive: () => void;
@@ -102,7 +104,7 @@ export class Bus {
       const start = 2 + first.length + 1 + second.length + 1;
       this.#parts.onKey(
         message.slice(start) as AddressId,
-        Number(first),
+        { version: Number(first), intent: Number(second.slice(1)) },
         second === 'l' ? 'log' : 'value',
       );
     } else if (kind === 'h' && first === this.#parts.instance) this.#hearOwn(Number(second));

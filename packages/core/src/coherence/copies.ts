@@ -10,6 +10,7 @@
  * bus about the key and every emptying. An L1 miss never means absence.
  */
 import type { AddressId } from '../model/key.ts';
+import { compareStamps, type Stamp } from '../model/version.ts';
 
 /** A decoded value as L1 keeps it: frozen, so that one caller can't change another's. */
 export interface Copy {
@@ -41,8 +42,10 @@ export interface Proof {
 interface Fence {
   holders: number;
   generation: number;
-  heard: number;
+  heard: Stamp;
 }
+
+const NOTHING_HEARD: Stamp = Object.freeze({ version: 0, intent: 0 });
 
 /** Held from before a read or write asks until after it stored its copy. */
 export interface Ticket {
@@ -68,7 +71,7 @@ export class Copies {
   enter(id: AddressId): Ticket {
     let fence = this.#fences.get(id);
     if (fence === undefined) {
-      fence = { holders: 0, generation: 0, heard: 0 };
+      fence = { holders: 0, generation: 0, heard: NOTHING_HEARD };
       this.#fences.set(id, fence);
     }
     fence.holders += 1;
@@ -98,13 +101,13 @@ export class Copies {
   own(ticket: Ticket, copy: Copy): void {
     this.move(ticket.id);
     const fence = this.#fences.get(ticket.id);
-    if (fence !== undefined && fence.heard > copy.version) this.#near?.delete(ticket.id);
+    if (fence !== undefined && compareStamps(fence.heard, copy) > 0) this.#near?.delete(ticket.id);
     else this.#store(ticket.id, copy);
   }
 
   #store(id: AddressId, copy: Copy): void {
     const there = this.#near?.get(id);
-    if (there !== undefined && there.version > copy.version) return;
+    if (there !== undefined && compareStamps(there, copy) > 0) return;
     this.#near?.set(id, copy);
   }
 
@@ -114,16 +117,17 @@ export class Copies {
     this.#near?.delete(id);
   }
 
-  /** Somebody wrote, settled or removed this key. */
-  heard(id: AddressId, version: number, kind: 'value' | 'log'): void {
+  /** Somebody wrote, settled or removed this key. Version 0: it is to go, whatever it is. */
+  heard(id: AddressId, stamp: Stamp, kind: 'value' | 'log'): void {
     const fence = this.#fences.get(id);
     if (fence !== undefined) {
       fence.generation += 1;
-      if (version > fence.heard) fence.heard = version;
+      if (compareStamps(stamp, fence.heard) > 0) fence.heard = stamp;
     }
     const copy = this.#near?.get(id);
     if (copy === undefined) return;
-    if (kind === 'log' || copy.version < version) this.#near?.delete(id);
+    const isGone = kind === 'log' || copy.kind === 'log' || stamp.version === 0;
+    if (isGone || compareStamps(copy, stamp) < 0) this.#near?.delete(id);
   }
 
   /** The bus had a gap, or the server is another one: nothing that is here can be trusted. */

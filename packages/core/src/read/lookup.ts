@@ -18,7 +18,7 @@
 import type { Clock } from '../clock.ts';
 import type { Copies, Copy } from '../coherence/copies.ts';
 import { bounded, type CallBounds } from '../deadline.ts';
-import { TierError, UnavailableError } from '../errors.ts';
+import { CodecError, TierError, UnavailableError } from '../errors.ts';
 import type { LogWrite } from '../model/entry.ts';
 import type { Address, AddressId } from '../model/key.ts';
 import { type Floor, isLive, type Known, stampOf, unite, versionOf } from '../model/known.ts';
@@ -62,6 +62,8 @@ export interface LookupParts {
   /** Coalesced reads of L2; absent where there is no L2. */
   readonly shared: ((address: Address) => Promise<SharedRead>) | undefined;
   readonly backfill: (fill: SharedBackfill) => Promise<unknown>;
+  /** Removes a settled entry of L2. */
+  readonly forget: (address: Address) => Promise<unknown>;
   /** Coalesced reads of L3. */
   readonly durable: (address: Address, kind: 'value' | 'log') => Promise<Known | undefined>;
   /** Every version that comes by advances the clock. */
@@ -104,7 +106,8 @@ export class Lookup {
     const ticket = copies.enter(address.id);
     try {
       const shared = await this.#askShared(space, address);
-      const held = this.#readable(space, shared?.entry);
+      const read = this.#readable(space, shared?.entry);
+      const held = read?.known;
       let tier: TierName = 'l2';
       let known = held;
       if (known === undefined || !isWhole(shared?.entry)) {
@@ -112,7 +115,8 @@ export class Lookup {
         known = answer.known;
         tier = answer.tier;
         if (tier === 'l3' && shared !== undefined) {
-          await this.#backfill(address, space.kind, answer.row, shared, preload);
+          const corrupt = read === undefined && shared.entry !== undefined;
+          await this.#backfill(space.kind, { address, row: answer.row, shared, corrupt, preload });
         }
       } else {
         space.count('l2', isLive(known, this.#parts.clock.now()) ? 'hit' : 'miss');
@@ -120,7 +124,8 @@ export class Lookup {
       const seen = versionOf(known);
       known = unite(unite(known, before), floor.floor(address.id));
       if (versionOf(known) > seen && tier === 'l2') tier = 'outbox';
-      return this.#answer(space, tier, known, (copy) => {
+      const value = known === held ? read?.value : undefined;
+      return this.#answer(space, tier, known, value, (copy) => {
         if (shared !== undefined) copies.offer(ticket, copy);
       });
     } finally {
@@ -132,6 +137,7 @@ export class Lookup {
     space: Space<V>,
     tier: TierName,
     known: Known | undefined,
+    decoded: V | undefined,
     keep: (copy: Copy) => void,
   ): Found<V> {
     const version = versionOf(known);
@@ -140,7 +146,7 @@ export class Lookup {
       space.answered(false);
       return { tier, value: undefined, version };
     }
-    const value = space.decode(known);
+    const value = decoded ?? space.decode(known);
     space.answered(true);
     keep(copyOf(known, value, this.#parts.clock.now()));
     return { tier, value, version };
@@ -158,17 +164,29 @@ export class Lookup {
   }
 
   /** What an L2 entry says; a pending one that can't be read makes every answer a guess. */
-  #readable<V>(space: Space<V>, entry: SharedEntry | undefined): Known | undefined {
+  #readable<V>(
+    space: Space<V>,
+    entry: SharedEntry | undefined,
+  ): { readonly known: Known; readonly value: V | undefined } | undefined {
     if (entry === undefined) return undefined;
-    if (entry.kind === 'unreadable') {
-      this.#parts.unreadable(space.name, entry.pending, entry.reason);
-      if (!entry.pending) return undefined;
-      throw new UnavailableError(
-        `an entry of ${space.name} waits for L3 in a format that this build can't read`,
-      );
-    }
+    if (entry.kind === 'unreadable') return this.#unreadable(space, entry.pending, entry.reason);
     const known: Known = entry.kind === 'value' ? entry.write : logOf(entry);
-    return known.kind === space.kind ? known : undefined;
+    if (known.kind !== space.kind) return this.#unreadable(space, entry.pending, 'another kind');
+    try {
+      const isAnswer = isLive(known, this.#parts.clock.now()) && isWhole(entry);
+      return { known, value: isAnswer ? space.decode(known) : undefined };
+    } catch (error) {
+      if (!(error instanceof CodecError)) throw error;
+      return this.#unreadable(space, entry.pending, error.message);
+    }
+  }
+
+  #unreadable<V>(space: Space<V>, pending: boolean, reason: string): undefined {
+    this.#parts.unreadable(space.name, pending, reason);
+    if (!pending) return undefined;
+    throw new UnavailableError(
+      `an entry of ${space.name} waits for L3 in a format that this build can't read`,
+    );
   }
 
   async #askDurable<V>(
@@ -193,35 +211,51 @@ export class Lookup {
     }
   }
 
-  /** Copies L3's word up. Nobody waits for it but a preload. */
-  async #backfill(
-    address: Address,
-    kind: 'value' | 'log',
-    row: Known | undefined,
-    shared: SharedRead,
-    wait: boolean,
-  ): Promise<void> {
-    const { cut } = shared.meta;
-    let fill: SharedBackfill | undefined;
-    if (row?.kind === 'value') fill = { kind: 'value', write: row, cut };
-    else if (row?.kind === 'log') fill = { kind: 'log', write: row, cut };
-    else if (kind === 'log' && shared.entry !== undefined) {
-      // L3 has never heard of it: what L2 holds is all there is.
-      fill = { kind: 'log', write: emptyLog(address), cut };
-    }
+  /** Copies L3's word up, over nothing or over what is corrupt. Nobody waits for it but a preload. */
+  async #backfill(kind: 'value' | 'log', copyUp: CopyUp): Promise<void> {
+    const fill = fillOf(kind, copyUp);
     if (fill === undefined) return;
-    const filling = this.#parts.backfill(fill).catch(() => {
+    const filling = this.#fill(fill, copyUp).catch(() => {
       // L2 is down or full: the next reader asks L3 again.
     });
     this.#filling.add(filling);
     const done = filling.finally(() => this.#filling.delete(filling));
-    if (wait) await done;
+    if (copyUp.preload) await done;
+  }
+
+  async #fill(fill: SharedBackfill, { address, corrupt }: CopyUp): Promise<void> {
+    if (corrupt) await this.#parts.forget(address);
+    await this.#parts.backfill(fill);
   }
 
   /** Resolves when no copy is on its way up any more. */
   async close(): Promise<void> {
     await Promise.all(this.#filling);
   }
+}
+
+/** What is copied up, and over what. */
+interface CopyUp {
+  readonly address: Address;
+  /** What L3 said. */
+  readonly row: Known | undefined;
+  /** What L2 said. */
+  readonly shared: SharedRead;
+  /** L2 holds a settled entry that can't be read. */
+  readonly corrupt: boolean;
+  readonly preload: boolean;
+}
+
+function fillOf(
+  kind: 'value' | 'log',
+  { address, row, shared }: CopyUp,
+): SharedBackfill | undefined {
+  const { cut } = shared.meta;
+  if (row?.kind === 'value') return { kind: 'value', write: row, cut };
+  if (row?.kind === 'log') return { kind: 'log', write: row, cut };
+  // L3 has never heard of this log: what L2 holds of it is all there is.
+  const isAll = kind === 'log' && shared.entry?.kind === 'log';
+  return isAll ? { kind: 'log', write: emptyLog(address), cut } : undefined;
 }
 
 /** Says everything about its key by itself. */

@@ -277,8 +277,11 @@ export interface EraseReport {
 }
 
 export interface DurableTier {
-  /** Rejects with `ConfigError` where the migrations are missing, the key is wrong, or `shards` differ. */
-  connect(shards: number, o?: CallOptions): Promise<void>;
+  /**
+   * Rejects with `ConfigError` where the migrations are missing, the key is wrong, or `shards`
+   * differ; without L2 there are none (`undefined`), and nothing to agree on.
+   */
+  connect(shards: number | undefined, o?: CallOptions): Promise<void>;
   read(
     addresses: readonly Address[],
     o?: CallOptions,

@@ -5,8 +5,14 @@
 import type { Clock } from '../clock.ts';
 import { ConflictError, TierError } from '../errors.ts';
 import type { Address } from '../model/key.ts';
-import { type Floor, isLive } from '../model/known.ts';
-import type { CreateAssertion, DurableTier, SharedEntry, SharedTier } from '../tiers/tier.ts';
+import { type Floor, isLive, type Known, unite } from '../model/known.ts';
+import type {
+  CreateAssertion,
+  DurableTier,
+  SharedEntry,
+  SharedRead,
+  SharedTier,
+} from '../tiers/tier.ts';
 
 export interface CreateParts {
   readonly clock: Clock;
@@ -24,15 +30,16 @@ export async function assertNew(
   address: Address,
   kind: 'value' | 'log',
 ): Promise<CreateAssertion | undefined> {
-  const { shared, durable, outbox, clock } = parts;
-  if (isLive(outbox.floor(address.id), clock.now())) throw exists(address);
-  const cut = await cutWhereAbsent(shared, address, clock.now());
+  const { outbox, clock } = parts;
+  const read = await askShared(parts.shared, address);
+  const cut = read?.meta.cut;
+  // The newest that is known without L3: it may be a deletion, or lack what L3 has.
+  const near = unite(readable(read?.entry, address), outbox.floor(address.id));
+  if (isLive(near, clock.now())) throw exists(address);
   try {
-    const live =
-      kind === 'value'
-        ? isLive((await durable.read([address]))[0], clock.now())
-        : ((await durable.readLogs([address]))[0]?.items.length ?? 0) > 0;
-    if (live) throw exists(address);
+    const row = await askDurable(parts.durable, address, kind);
+    // A deletion that L3 has not been told of is newer than what L3 still holds.
+    if (isLive(unite(row, near), clock.now())) throw exists(address);
     return cut === undefined ? undefined : { cut, proven: true };
   } catch (error) {
     if (!(error instanceof TierError)) throw error;
@@ -40,26 +47,37 @@ export async function assertNew(
   }
 }
 
-async function cutWhereAbsent(
+async function askShared(
   shared: SharedTier | undefined,
   address: Address,
-  now: number,
-): Promise<number | undefined> {
+): Promise<SharedRead | undefined> {
   try {
-    const read = (await shared?.read([address]))?.[0];
-    if (read === undefined) return undefined;
-    if (isThere(read.entry, now)) throw exists(address);
-    return read.meta.cut;
+    return (await shared?.read([address]))?.[0];
   } catch (error) {
     if (error instanceof TierError) return undefined;
     throw error;
   }
 }
 
-function isThere(entry: SharedEntry | undefined, now: number): boolean {
-  if (entry === undefined) return false;
-  if (entry.kind === 'unreadable') return entry.pending;
-  return entry.kind === 'value' ? isLive(entry.write, now) : !entry.tombstone;
+async function askDurable(
+  durable: DurableTier,
+  address: Address,
+  kind: 'value' | 'log',
+): Promise<Known | undefined> {
+  if (kind === 'value') return (await durable.read([address]))[0];
+  const log = (await durable.readLogs([address]))[0];
+  return log && { kind: 'log', ...log };
+}
+
+/** What L2 holds. A pending entry that this build can't read is there, whatever it says. */
+function readable(entry: SharedEntry | undefined, address: Address): Known | undefined {
+  if (entry?.kind === 'value') return entry.write;
+  if (entry?.kind === 'log') {
+    const { items, erasedTo, scope } = entry;
+    return { kind: 'log', address, items, erasedTo, scope };
+  }
+  if (entry?.pending === true) throw exists(address);
+  return undefined;
 }
 
 function exists(address: Address): ConflictError {

@@ -33,7 +33,9 @@ export async function appendItems(ladder: Ladder, request: AppendRequest): Promi
   const { outbox, clock } = ladder.parts;
   return inFlight(ladder.parts, request.address, async () => {
     const { value: write, held } = await ladder.climb(new AppendClimb(ladder.parts, request));
-    if (held === 'l2' || needsFloor(ladder.parts)) {
+    // A log that begins without items has nothing for the outbox to hold.
+    const isHeld = held === 'l2' || needsFloor(ladder.parts);
+    if (isHeld && write.items.length > 0) {
       const state = held === 'l2' ? 'unsynced' : 'synced';
       outbox.holdItems(request.address, request.scope, write.items, state, clock.now());
     }

@@ -6,7 +6,10 @@ import type { LogItem, LogWrite } from '../../src/model/entry.ts';
 import type { CreateAssertion, SharedSettle } from '../../src/tiers/tier.ts';
 import { type Frame, isLogSynced, type StoredLog } from './stored.ts';
 
-/** A log that L2 has nothing of: partial, but for one that is asserted to be new. */
+/**
+ * A log that L2 has nothing of: partial, but for one that is asserted to be new. That one knows
+ * from the start what L3 has erased (`write.erasedTo`): being whole, it is an answer alone.
+ */
 export function fresh(
   write: LogWrite,
   epoch: number,
@@ -16,12 +19,12 @@ export function fresh(
     kind: 'log',
     address: write.address,
     pending: true,
-    version: 0,
+    version: write.erasedTo,
     intent: 0,
     epoch,
     evictAt: undefined,
     frames: [],
-    erasedTo: 0,
+    erasedTo: write.erasedTo,
     erasureSynced: true,
     partial: create === undefined,
     unproven: create !== undefined && !create.proven,
@@ -34,8 +37,6 @@ export function fresh(
 export function tombstone(write: LogWrite, epoch: number): StoredLog {
   return {
     ...fresh(write, epoch, { cut: 0, proven: true }),
-    version: write.erasedTo,
-    erasedTo: write.erasedTo,
     erasureSynced: false,
     tombstone: true,
   };
@@ -66,7 +67,6 @@ export function settledCopy(write: LogWrite, epoch: number): StoredLog {
     ...fresh(write, epoch, { cut: 0, proven: true }),
     frames,
     pending: false,
-    erasedTo: write.erasedTo,
     tombstone: frames.length === 0,
   };
 }

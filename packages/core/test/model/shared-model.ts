@@ -98,11 +98,11 @@ export class SharedModel extends SharedServer {
       if (entry !== undefined && !entry.tombstone) return { status: 'exists' };
       if (this.hasMoved(create.cut, meta)) return { status: 'moved' };
     }
-    const floor = Math.max(this.cutOf(meta, entry), entry?.erasedTo ?? 0);
+    const base = entry ?? logs.fresh(write, meta.epoch, create);
+    const floor = Math.max(this.cutOf(meta, entry), base.erasedTo);
     const known = new Set(entry?.frames.map((frame) => frame.id));
     const isLow = (item: LogItem): boolean => !known.has(item.id) && item.version <= floor;
     if (write.items.some(isLow)) return { status: 'too-low', floor };
-    const base = entry ?? logs.fresh(write, meta.epoch, create);
     const { frames, versions } = logs.added(base.frames, base.version, write.items);
     if (frames.length > base.frames.length) {
       const partial = base.partial || base.epoch !== meta.epoch;
@@ -114,6 +114,8 @@ export class SharedModel extends SharedServer {
         kind: 'log',
         address: write.address,
       });
+    } else if (create !== undefined && entry === undefined) {
+      this.setLog({ ...base, pending: false, tombstone: true }, now);
     }
     return { status: 'held', versions };
   }
@@ -244,9 +246,8 @@ export class SharedModel extends SharedServer {
     if (this.metaOf(epoch, address) === undefined) return 'epoch';
     const entry = this.stored(address, now);
     if (entry !== undefined && (entry.kind === 'garbage' || !entry.pending)) this.remove(address);
-    const isKnown = entry !== undefined && entry.kind !== 'garbage';
-    const { version, intent } = isKnown ? entry : { version: 0, intent: 0 };
-    this.publish({ version, intent, kind: entry?.kind === 'log' ? 'log' : 'value', address });
+    const kind = entry?.kind === 'log' ? 'log' : 'value';
+    this.publish({ version: 0, intent: 0, kind, address });
     return 'done';
   }
 

@@ -1,13 +1,16 @@
 #!lua
 -- Items onto a log; pending until L3 has them.
 -- ARGV: epoch, entry without frames (as it would be where there is none), now,
---       quoted cut of a create ('' where it is none), frame...
+--       quoted cut of a create ('' where it is none), ttl, frame...
 -- Replies: held + versions, too-low + floor, exists, moved, foreign, epoch
 --
 -- An id that is there already keeps its version. To look for one costs a plain search for the
 -- id with its length before it; only a hit is verified by walking the frames.
+--
+-- A create without items leaves a copy that says "nothing yet" and that L3 lacks nothing of: the
+-- log is whole from its first item, although that comes later.
 
-local fresh, now, quoted = ARGV[2], ARGV[3], ARGV[4]
+local fresh, now, quoted, ttl = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local bytes = redis.pcall('GET', ENTRY) -- an error where it is of another type
 local found = parse(bytes)
 local log = standing(found)
@@ -47,7 +50,7 @@ local state = log or parse(fresh)
 local floor = math.max(cut, state.erased)
 local top = state.version
 local added, mine, reply = {}, {}, { 'held' }
-for i = 5, #ARGV do
+for i = 6, #ARGV do
   local item = ARGV[i]
   local tail = 3 + (struct.unpack('>I2', item, 1))
   local prefixed = string.sub(item, 1, tail - 1)
@@ -72,6 +75,10 @@ for i = 5, #ARGV do
   reply[#reply + 1] = string.format('%.0f', version)
 end
 if #added == 0 then
+  if quoted ~= '' and not log then
+    state.flags = bit.bor(bit.band(state.flags, bit.bnot(PENDING)), TOMBSTONE)
+    redis.call('SET', ENTRY, header(state) .. string.sub(fresh, HEADER + 1), 'PX', ttl)
+  end
   return reply
 end
 

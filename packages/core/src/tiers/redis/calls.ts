@@ -106,7 +106,8 @@ export function appendCall(
     tombstone: false,
   });
   const frames = packed.items.map(encodeFrame);
-  return call(scripts.append, aim, fresh, String(aim.now), quoted(create), ...frames);
+  const { now, ttlMs } = aim;
+  return call(scripts.append, aim, fresh, String(now), quoted(create), String(ttlMs), ...frames);
 }
 
 function settledEntry(aim: Aim, packed: PackedWrite): Buffer {

@@ -69,8 +69,8 @@ export class SupabaseTier implements DurableTier {
     this.#clock = options.clock;
   }
 
-  async connect(shards: number, o: CallOptions = {}): Promise<void> {
-    const args = { shards: String(shards) };
+  async connect(shards: number | undefined, o: CallOptions = {}): Promise<void> {
+    const args = { shards: shards === undefined ? null : String(shards) };
     const reply = await this.#rpc.attempt('write', 'cache_connect', args, o.signal);
     if (!reply.ok) throw toConnectError(reply.failure);
     const schema = rows.number(rows.field(reply.data, 'schema'));
@@ -81,6 +81,7 @@ export class SupabaseTier implements DurableTier {
         }`,
       );
     }
+    if (shards === undefined) return;
     const kept = rows.number(rows.field(reply.data, 'shards'));
     if (kept !== shards) {
       throw new ConfigError(

@@ -164,8 +164,10 @@ class Comparison {
   }
 
   async #compareAndSet(): Promise<void> {
-    const write = this.#write();
-    const row = this.#model.read(write.address);
+    const proposed = this.#write();
+    const row = this.#model.read(proposed.address);
+    const level = row !== undefined && this.#dice.chance(0.25) ? row.version : proposed.version;
+    const write = { ...proposed, version: level };
     const wrong: Stamp = { version: this.#version, intent: 1 };
     const base = this.#dice.chance(0.8) ? row : this.#dice.chance(0.5) ? wrong : undefined;
     const reply = await this.#l3.tier.compareAndSet(write, base);
