@@ -91,8 +91,10 @@ export class Opening {
     const late = () => new TierError(`Redis did not answer within ${patience} ms`, 'timeout');
     try {
       await within(tier.connect(), patience, late, clock);
+      guard.began();
       await this.#proven(patience);
     } catch (error) {
+      guard.began();
       if (error instanceof ConfigError) throw error;
       guard.open(error instanceof Error ? error.message : String(error));
     }

@@ -2,6 +2,8 @@
  * L2 behind a deadline and a breaker, so that a dead Redis costs a caller at most the timeout,
  * and after a few of those nothing at all (G5).
  *
+ *   opening    the first connection is being made. CLOSED, but failures are not counted yet: calls
+ *              that come too early for it go to L3, and say nothing about the server.
  *   CLOSED     calls pass, each at most its timeout. Consecutive failures are counted; a success
  *              sets the count to zero. At `failures`: OPEN.
  *   OPEN       no call passes. Entering drops the connection with everything queued on it, and
@@ -54,6 +56,7 @@ export class GuardedTier {
   readonly #options: GuardOptions;
   readonly #breaker: CircuitBreaker<[], void>;
   #consecutive = 0;
+  #isOpening = true;
   #opened = 0;
   #closing = false;
   #trial: Promise<void> | undefined;
@@ -93,6 +96,11 @@ export class GuardedTier {
   /** How often it opened. */
   get opened(): number {
     return this.#opened;
+  }
+
+  /** The first attempt to connect has ended, well or not. */
+  began(): void {
+    this.#isOpening = false;
   }
 
   /** Opens at once: the connection could not be made, or the handshake can't be trusted. */
@@ -207,7 +215,7 @@ export class GuardedTier {
 
   /** A server that says "full" is alive: the write goes around it, the breaker stays closed. */
   #failed(error: unknown): void {
-    if (error instanceof TierError && error.reason === 'full') return;
+    if (this.#isOpening || (error instanceof TierError && error.reason === 'full')) return;
     this.#consecutive += 1;
     if (this.#consecutive < this.#options.failures) return;
     this.open(`${this.#consecutive} consecutive failures`);
