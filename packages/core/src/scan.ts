@@ -1,11 +1,11 @@
 /**
  * `records.scan`: the live records of a namespace in key order, page by page from L3, united with
- * what this process has not synced. Keys are ordered by their bytes in UTF-8, as L3 does.
+ * what this process has not synced. Keys are in the order of their code points, as in L3.
  */
 import { boundsOf, type CallOptions, type Engine } from './calls.ts';
 import { bounded } from './deadline.ts';
 import { ConfigError } from './errors.ts';
-import type { Payload, ValueWrite } from './model/entry.ts';
+import { compareText, type Payload, type ValueWrite } from './model/entry.ts';
 import { type Scope, scopeOf } from './model/key.ts';
 import { isLive } from './model/known.ts';
 
@@ -78,13 +78,9 @@ function uniteInOrder(
   const later: ValueWrite[] = [];
   for (const write of pending.splice(0)) {
     const { key } = write.address;
-    if (upTo !== undefined && compareBytes(key, upTo) > 0) later.push(write);
+    if (upTo !== undefined && compareText(key, upTo) > 0) later.push(write);
     else if ((byKey.get(key)?.version ?? 0) < write.version) byKey.set(key, write);
   }
   pending.push(...later);
-  return [...byKey.values()].sort((a, b) => compareBytes(a.address.key, b.address.key));
-}
-
-function compareBytes(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b));
+  return [...byKey.values()].sort((a, b) => compareText(a.address.key, b.address.key));
 }

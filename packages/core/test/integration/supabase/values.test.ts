@@ -24,6 +24,7 @@ describe('what comes back', () => {
       '"😀é\u2028\ufeff\\ud800"',
     ],
     ['quotes and backslashes', JSON.stringify({ a: '"\\"', b: `{"nested":"\\"}` })],
+    ['500 levels of nesting', `${'['.repeat(500)}${']'.repeat(500)}`],
     ['the value null', 'null'],
     ['an empty string', '""'],
   ])('G10: the JSON text returns byte for byte: %s', async (title, text) => {
