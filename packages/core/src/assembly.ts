@@ -293,8 +293,12 @@ export class Assembly {
   }
 
   #onConnection(up: boolean): void {
-    if (up) void this.#watch();
-    else this.bus.disconnected();
+    if (up) {
+      this.bus.connected();
+      void this.#watch();
+    } else {
+      this.bus.disconnected();
+    }
   }
 
   #onDurable(state: 'away' | 'back', reason: string): void {
@@ -348,7 +352,9 @@ export class Assembly {
   async #forget(addresses: readonly Address[]): Promise<void> {
     for (const { id } of addresses) this.copies.remove(id);
     if (this.shared === undefined || addresses.length === 0) return;
-    const replies = await this.shared.guard.background.forget(addresses);
+    const replies = await this.shared.guard.background.forget(addresses).catch((cause: unknown) => {
+      throw new UnavailableError('Redis can not be reached to forget its copies', { cause });
+    });
     if (!replies.includes('epoch')) return;
     // Under a new epoch every settled copy is a miss anyway.
     this.copies.empty();

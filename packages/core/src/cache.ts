@@ -14,7 +14,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { type Assembly, assembleEngine } from './assembly.ts';
 import { boundsOf, type CallOptions, type Engine } from './calls.ts';
 import { bounded } from './deadline.ts';
-import { ConfigError } from './errors.ts';
+import { ConfigError, UnavailableError } from './errors.ts';
 import { type CacheListener, EventHub, eventLogger } from './events.ts';
 import { type Health, healthOf } from './health.ts';
 import { type Inspection, inspect } from './inspect.ts';
@@ -161,11 +161,14 @@ export class Cache {
     const { engine } = this.#needs('invalidateTags');
     const bounds = boundsOf(engine, options);
     for (const tag of tags) checkText('tag', tag);
-    const work = engine.durable.tagged(tags).then(async (addresses) => {
+    const forget = async () => {
+      const addresses = await engine.durable.tagged(tags).catch((cause: unknown) => {
+        throw new UnavailableError('Supabase can not say what bears these tags', { cause });
+      });
       await engine.forget(addresses);
       return { forgotten: addresses.length };
-    });
-    return bounded(work, bounds, 'an invalidation', engine.clock);
+    };
+    return bounded(forget(), bounds, 'an invalidation', engine.clock);
   }
 
   /**

@@ -41,9 +41,10 @@ export interface Engine {
   check(): void;
 }
 
-/** Resolves a call's bounds; refuses a call on a closed cache. */
+/** Resolves a call's bounds; refuses a call on a closed cache, or one that was aborted before it began. */
 export function boundsOf(engine: Engine, options: CallOptions | undefined): CallBounds {
   engine.check();
+  options?.signal?.throwIfAborted();
   const deadlineMs =
     options?.deadline === undefined
       ? engine.deadlineMs

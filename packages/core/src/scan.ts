@@ -4,7 +4,7 @@
  */
 import { boundsOf, type CallOptions, type Engine } from './calls.ts';
 import { bounded } from './deadline.ts';
-import { ConfigError } from './errors.ts';
+import { ConfigError, UnavailableError } from './errors.ts';
 import { compareText, type Payload, type ValueWrite } from './model/entry.ts';
 import { type Scope, scopeOf } from './model/key.ts';
 import { isLive } from './model/known.ts';
@@ -35,7 +35,11 @@ export async function* scanWrites(
   const pending = unsyncedOf(engine, namespace, prefix ?? '', scope);
   let after: string | undefined;
   for (;;) {
-    const asked = engine.durable.scan({ namespace, prefix, scope, after, limit: PAGE });
+    const asked = engine.durable
+      .scan({ namespace, prefix, scope, after, limit: PAGE })
+      .catch((cause: unknown) => {
+        throw new UnavailableError(`Supabase can not say what ${namespace} holds`, { cause });
+      });
     const page = await bounded(asked, bounds, `a scan of ${namespace}`, engine.clock);
     const isLast = page.length < PAGE;
     after = page.at(-1)?.address.key;

@@ -4,7 +4,7 @@
  */
 import { boundsOf, type CallOptions, type Engine, type PreloadReport } from './calls.ts';
 import { bounded } from './deadline.ts';
-import { TierError, UnavailableError } from './errors.ts';
+import { TierError, UnavailableError, type WriteOutcome } from './errors.ts';
 import { preloadAll } from './many.ts';
 import type { Address, AddressId, Scope } from './model/key.ts';
 import type { Space } from './read/lookup.ts';
@@ -146,13 +146,9 @@ export class CacheScope {
   async #erase(): Promise<Omit<ScopeEraseReport, 'ms'>> {
     const { engine, background, drainOthers, removeCopy } = this.#parts;
     const pending = await this.#pending();
+    await this.#learn(pending.addresses);
     const version = engine.ladder.parts.versions.propose();
-    const report = await engine.durable.erase(this.#scope, version).catch((cause: unknown) => {
-      throw new UnavailableError('Supabase can not be reached to erase a scope', {
-        cause,
-        outcome: 'unknown',
-      });
-    });
+    const report = await engine.durable.erase(this.#scope, version).catch(unreachable('unknown'));
     const addresses = new Map<AddressId, Address>();
     for (const address of pending.addresses) addresses.set(address.id, address);
     for (const { address } of report.addresses) addresses.set(address.id, address);
@@ -174,6 +170,18 @@ export class CacheScope {
     }
     const { records, items, deadLetters } = report;
     return { records, items, deadLetters, copies: addresses.size, unknown };
+  }
+
+  /** The fence has to be above all that it stands for, whoever's clock that was written by. */
+  async #learn(pending: readonly Address[]): Promise<void> {
+    const { engine, background } = this.#parts;
+    const { versions } = engine.ladder.parts;
+    versions.observe(await engine.durable.maxVersion().catch(unreachable('none')));
+    const reads = (await background?.read(pending).catch(ignoreTier)) ?? [];
+    for (const { entry } of reads) {
+      if (entry === undefined || entry.kind === 'unreadable') continue;
+      versions.observe(entry.kind === 'value' ? entry.write.version : entry.version);
+    }
   }
 
   async #members(): Promise<Members> {
@@ -233,6 +241,18 @@ export class CacheScope {
     }
     return mine;
   }
+}
+
+function unreachable(outcome: WriteOutcome): (cause: unknown) => never {
+  return (cause) => {
+    const message = 'Supabase can not be reached to erase a scope';
+    throw new UnavailableError(message, { cause, outcome });
+  };
+}
+
+/** What L2 can't say is in the report as `unknown`, by its pending keys. */
+function ignoreTier(error: unknown): undefined {
+  if (!(error instanceof TierError)) throw error;
 }
 
 function sameScope(a: Scope | undefined, b: Scope): boolean {

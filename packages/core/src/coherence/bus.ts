@@ -58,6 +58,7 @@ export class Bus {
   #beat = 0;
   #proof = Number.NEGATIVE_INFINITY;
   #silent = true;
+  #isClosed = false;
   #stop: (() => void) | undefined;
   #answering: Promise<void> = Promise.resolve();
   #waiting: (() => void)[] = [];
@@ -89,6 +90,11 @@ export class Bus {
   /** The subscription was made, or made anew. */
   subscribed(): void {
     this.#fallSilent();
+    void this.#heartbeat();
+  }
+
+  /** Heartbeats can be sent again: the proof need not wait for the next second. */
+  connected(): void {
     void this.#heartbeat();
   }
 
@@ -140,6 +146,7 @@ export class Bus {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#stop?.();
     await this.#answering;
   }
@@ -183,6 +190,7 @@ export class Bus {
     this.#silent = true;
     // Heartbeats sent before this moment prove nothing about what was missed since.
     this.#sent.clear();
+    if (this.#isClosed) return;
     this.#parts.onGap(silentMs, wasAlive);
   }
 

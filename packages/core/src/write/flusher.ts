@@ -97,7 +97,9 @@ export class Flusher {
     for (let start = 0; start < ids.length; start += this.#parts.batchSize) {
       const batch = ids.slice(start, start + this.#parts.batchSize);
       const run = async () => {
-        report = addReports(report, await this.#alone(batch, () => this.#batch(batch, via, adopt)));
+        // Awaited before `report` is looked at: the other batches add to it meanwhile.
+        const done = await this.#alone(batch, () => this.#batch(batch, via, adopt));
+        report = addReports(report, done);
       };
       batches.push(this.#queue.add(run));
     }

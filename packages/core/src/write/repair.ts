@@ -7,7 +7,8 @@
  * confirmed, in batches, so that an outage of any length costs bounded memory.
  *
  * A pending entry that is older than the mark is flushed first: L3 answers superseded, and the
- * drop takes it away.
+ * drop takes it away. One that this build can't read stays as it is, and so does its mark, for an
+ * instance that can; it holds up nobody else.
  */
 import type { Clock } from '../clock.ts';
 import { UnavailableError } from '../errors.ts';
@@ -38,17 +39,20 @@ export class Repair {
     this.#parts = parts;
   }
 
-  /** Everybody's marks. Rejects where L2 or L3 did not answer, or something stays unrepaired. */
+  /** Everybody's marks. Rejects where L2 or L3 did not answer. */
   async marks(shared: SharedTier): Promise<number> {
     const { durable, clock, events } = this.#parts;
     const start = clock.monotonic();
+    const left = new Set<AddressId>();
     let repaired = 0;
-    for (;;) {
-      const { marks, total } = await durable.marks(MARKS_AT_ONCE);
-      if (marks.length === 0) break;
-      await this.#repair(shared, newestPerKey(marks));
-      await durable.unmark(marks.map((mark) => mark.id));
-      repaired += marks.length;
+    for (let kept = 0; ; ) {
+      const { marks, total } = await durable.marks(MARKS_AT_ONCE + kept);
+      const tried = marks.filter(({ address }) => !left.has(address.id));
+      for (const id of await this.#repair(shared, newestPerKey(tried))) left.add(id);
+      const done = tried.filter(({ address }) => !left.has(address.id));
+      if (done.length > 0) await durable.unmark(done.map((mark) => mark.id));
+      repaired += done.length;
+      kept = marks.length - done.length;
       if (total <= marks.length) break;
     }
     if (repaired > 0) {
@@ -67,8 +71,9 @@ export class Repair {
       kind: known.kind,
       stamp: stampOf(known),
     }));
-    await this.#repair(shared, targets);
+    const left = await this.#repair(shared, targets);
     for (const known of waiting) {
+      if (left.has(known.address.id)) continue;
       if (known.kind === 'value') outbox.confirmed(known.address.id, known);
       else {
         const ids = known.items.map((item) => item.id);
@@ -77,15 +82,18 @@ export class Repair {
     }
   }
 
-  async #repair(shared: SharedTier, targets: readonly Target[]): Promise<void> {
+  /** The keys that stay as they are: something older is pending there that nobody here can flush. */
+  async #repair(shared: SharedTier, targets: readonly Target[]): Promise<ReadonlySet<AddressId>> {
+    if (targets.length === 0) return new Set();
     const pending = await this.#once(shared, targets);
-    if (pending.length === 0) return;
+    if (pending.length === 0) return new Set();
     const ids = pending.map(({ address }) => address.id);
-    await this.#parts.flusher.flush(ids, { shared, mark: false }, true);
-    const stubborn = await this.#once(shared, pending);
-    if (stubborn.length > 0) {
-      throw new UnavailableError(`${stubborn.length} entries of Redis could not be repaired`);
+    const report = await this.#parts.flusher.flush(ids, { shared, mark: false }, true);
+    if (report.failed > 0) {
+      throw new UnavailableError(`Supabase does not take ${report.failed} rows that wait in Redis`);
     }
+    const stubborn = await this.#once(shared, pending);
+    return new Set(stubborn.map(({ address }) => address.id));
   }
 
   /** What is still pending with something older than its mark. */
