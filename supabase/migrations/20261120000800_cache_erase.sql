@@ -3,7 +3,9 @@
 -- (see cache_lock_for_write), so each of them either is deleted here or meets the fence.
 --
 -- The fence is at the highest of the version asked for, the fence before and whatever went, so
--- that nothing of it can come back from an outbox, a journal or another instance.
+-- that nothing of it can come back from an outbox, a journal or another instance. Every key that
+-- went leaves a bypass mark above all its versions, so that Redis lets go of its copy too, even
+-- where whoever erases can't reach it.
 
 -- {addresses: [[namespace, key, kind], ...], records, items, deadLetters}
 create function public.cache_erase(scope_kind text, scope_id text, version text)
@@ -59,6 +61,11 @@ begin
     select v.namespace, v.key, 'value' as kind from gone_values v
     union all
     select l.namespace, l.key, 'log' from gone_logs l
+  ),
+  marked as (
+    insert into public.cache_bypass_marks (namespace, key, kind, version, intent)
+    select g.namespace, g.key, g.kind, fence, 9007199254740991 from gone g
+    order by g.namespace, g.key, g.kind desc
   )
   select
     (

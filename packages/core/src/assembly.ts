@@ -205,6 +205,7 @@ export class Assembly {
       events,
       adoptAfterMs: options.sync.adoptAfterMs,
       healthy: () => shared.guard.state === 'CLOSED',
+      check: () => shared.guard.check(),
       watch: () => this.#watch(),
     });
   }
@@ -372,7 +373,7 @@ export class Assembly {
       .filter(({ id, ageMs }) => id !== this.instance && ageMs < DEAD_AFTER_MS)
       .map(({ id }) => id);
     const request = String(this.#input.options.clock.random53());
-    return { asked: others.length, answers: await this.bus.askToDrain(request, others, ms) };
+    return this.bus.askToDrain(request, others, ms);
   }
 
   /** What `health()` asks for, and the gauges learn on the way. */

@@ -246,7 +246,10 @@ export class Cache {
 
   async #close(ms: number): Promise<void> {
     await this.#assembly?.close(ms);
-    this.#events.emit({ type: 'closed', pending: this.#assembly?.engine.outbox.size ?? 0 });
+    this.#events.emit({
+      type: 'closed',
+      pending: this.#assembly?.engine.outbox.unsynced().length ?? 0,
+    });
     this.#events.clear();
     this.#unregister();
   }

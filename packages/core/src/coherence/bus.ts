@@ -48,6 +48,8 @@ export interface BusParts {
 
 interface Asked {
   readonly answers: Map<string, DrainAnswer>;
+  /** This instance is one of its own listeners. */
+  isHeard: boolean;
   changed(): void;
 }
 
@@ -114,35 +116,46 @@ export class Bus {
         second === 'l' ? 'log' : 'value',
       );
     } else if (kind === 'h' && first === this.#parts.instance) this.#hearOwn(Number(second));
-    else if (kind === 'q' && first !== this.#parts.instance) this.#answer(second);
+    else if (kind === 'q') this.#hearQuestion(first, second);
     else if (kind === 'a') this.#hearAnswer(first, second, message);
   }
 
-  /** Asks these instances to drain; resolves when all have answered, or after `ms`. */
+  /**
+   * Asks every other instance to drain; resolves when these, and as many as heard the question,
+   * have answered, or after `ms`. Who listens counts too, because a Redis that came back empty
+   * does not know its instances yet.
+   */
   async askToDrain(
     request: string,
     instances: readonly string[],
     ms: number,
-  ): Promise<ReadonlyMap<string, DrainAnswer>> {
+  ): Promise<{ readonly asked: number; readonly answers: ReadonlyMap<string, DrainAnswer> }> {
     const answers = new Map<string, DrainAnswer>();
-    if (instances.length === 0 || this.#parts.line === undefined) return answers;
+    let asked = instances.length;
+    if (this.#parts.line === undefined) return { asked, answers };
     const { clock } = this.#parts;
     await new Promise<void>((resolve) => {
       const cancel = clock.after(ms, resolve);
-      const changed = () => {
-        if (instances.every((instance) => answers.has(instance))) {
-          cancel();
-          resolve();
-        }
-      };
-      this.#asked.set(request, { answers, changed });
-      this.#publish(`q ${this.#parts.instance} ${request}`).catch(() => {
+      const done = () => {
         cancel();
         resolve();
-      });
+      };
+      let listeners: number | undefined;
+      const changed = () => {
+        if (listeners === undefined) return;
+        asked = Math.max(instances.length, listeners - (question.isHeard ? 1 : 0));
+        const hasAll = instances.every((instance) => answers.has(instance));
+        if (hasAll && answers.size >= asked) done();
+      };
+      const question: Asked = { answers, isHeard: false, changed };
+      this.#asked.set(request, question);
+      this.#publish(`q ${this.#parts.instance} ${request}`).then((count) => {
+        listeners = count;
+        changed();
+      }, done);
     });
     this.#asked.delete(request);
-    return answers;
+    return { asked, answers };
   }
 
   async close(): Promise<void> {
@@ -194,12 +207,21 @@ export class Bus {
     this.#parts.onGap(silentMs, wasAlive);
   }
 
+  #hearQuestion(instance: string, request: string): void {
+    const asked = this.#asked.get(request);
+    if (instance !== this.#parts.instance) this.#answer(request);
+    else if (asked !== undefined) {
+      asked.isHeard = true;
+      asked.changed();
+    }
+  }
+
   #answer(request: string): void {
     this.#answering = this.#answering
       .then(() => this.#parts.onDrain())
-      .then((answer) =>
-        this.#publish(`a ${request} ${this.#parts.instance} ${JSON.stringify(answer)}`),
-      )
+      .then(async (answer) => {
+        await this.#publish(`a ${request} ${this.#parts.instance} ${JSON.stringify(answer)}`);
+      })
       .catch(() => {
         // Whoever asked counts this instance as unknown.
       });
@@ -214,9 +236,10 @@ export class Bus {
     asked.changed();
   }
 
-  async #publish(message: string): Promise<void> {
-    await this.#parts.line?.publish(message);
+  async #publish(message: string): Promise<number> {
+    const listeners = (await this.#parts.line?.publish(message)) ?? 0;
     this.#parts.onPublished();
+    return listeners;
   }
 }
 

@@ -22,6 +22,6 @@ export interface SharedFleet {
   lease(name: string, holder: string, ttlMs: number, o?: CallOptions): Promise<boolean>;
   /** Gives one's own lease back. */
   release(name: string, holder: string, o?: CallOptions): Promise<void>;
-  /** To every instance that listens, this one included. Resolves when Redis took it. */
-  publish(message: string, o?: CallOptions): Promise<void>;
+  /** To every instance that listens, this one included. Resolves with how many those are. */
+  publish(message: string, o?: CallOptions): Promise<number>;
 }

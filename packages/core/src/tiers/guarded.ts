@@ -28,6 +28,8 @@ import type { SharedTier } from './tier.ts';
 export interface ProbedTier extends SharedTier {
   /** PING and handshake; rejects where either fails. */
   probe(): Promise<void>;
+  /** Compares the epochs; says `onEpoch` where the server is another one by now. */
+  check(): Promise<void>;
   /** Drops the connection and what is queued on it, and connects anew. */
   reconnect(): void;
   readonly fleet: SharedFleet;
@@ -117,6 +119,12 @@ export class GuardedTier {
   }
 
   #reason = '';
+
+  /** Whether the server is still the one that it was: an idle instance would not notice. */
+  check(): Promise<void> {
+    const patience = Math.max(this.#options.timeoutMs, BACKGROUND_TIMEOUT_MS);
+    return this.#call('check', patience, 'closed', () => this.#tier.check());
+  }
 
   #onOpen(): void {
     this.#opened += 1;

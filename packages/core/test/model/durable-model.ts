@@ -268,6 +268,8 @@ export class DurableModel {
       ...rows.map((row) => ({ address: row.address, kind: 'value' as const })),
       ...logs.map((log) => ({ address: log.address, kind: 'log' as const })),
     ].sort((a, b) => compareAddresses(a.address, b.address));
+    const stamp = { version: fence, intent: Number.MAX_SAFE_INTEGER };
+    for (const { address, kind } of addresses) this.#mark(address, kind, stamp);
     return { addresses, records: rows.length, items: items.length, deadLetters: letters.length };
   }
 

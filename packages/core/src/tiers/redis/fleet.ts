@@ -52,8 +52,9 @@ export class RedisFleet implements SharedFleet {
     await this.#run({ script: scripts.lease, keys: [leaseKey(name)], args: [holder, '0'] }, o);
   }
 
-  async publish(message: string, o: CallOptions = {}): Promise<void> {
-    await this.#send([['PUBLISH', [BUS_CHANNEL, message]]], o);
+  async publish(message: string, o: CallOptions = {}): Promise<number> {
+    const [listeners] = await this.#send([['PUBLISH', [BUS_CHANNEL, message]]], o);
+    return Number(listeners);
   }
 
   async #run(call: ScriptCall, o: CallOptions): Promise<unknown> {

@@ -117,6 +117,16 @@ export class RedisTier implements tier.SharedTier {
     await this.#incarnation.verify(o.signal);
   }
 
+  /** Compares every shard's epoch, so that a server that was emptied is noticed by who is idle. */
+  async check(o: tier.CallOptions = {}): Promise<void> {
+    const known = await this.#incarnation.known(o.signal);
+    const keys = known.epochs.map((_, shard) => metaKey(shard));
+    const [reply] = await known.session.send([['MGET', keys]], o.signal);
+    if (!Array.isArray(reply)) throw toTierError(reply);
+    const isSame = known.epochs.every((epoch, shard) => decodeMeta(reply[shard])?.epoch === epoch);
+    if (!isSame) this.#incarnation.deny(known);
+  }
+
   /** Drops both connections with everything that waits on them, and makes others at once. */
   reconnect(): void {
     this.#incarnation.reconnect();
