@@ -3,6 +3,7 @@
  * who owns which timer and connection, and in which order they start and stop.
  */
 import type { Engine } from './calls.ts';
+import { inChunks } from './chunks.ts';
 import { Bus, type DrainAnswer } from './coherence/bus.ts';
 import { Copies } from './coherence/copies.ts';
 import { within } from './deadline.ts';
@@ -78,7 +79,6 @@ export class Assembly {
     this.removeCopy = (id) => copies.remove(id);
     this.shared = this.#makeShared(versions, observe);
     const foreground = this.shared?.guard.foreground;
-    const background = this.shared?.guard.background;
     const outbox = new Outbox(options.sync);
     this.bus = this.#makeBus(observe);
     this.flusher = new Flusher({
@@ -89,9 +89,10 @@ export class Assembly {
       batchSize: options.sync.batchSize,
       concurrency: options.sync.concurrency,
       observe,
+      removeCopy: (id) => copies.remove(id),
       onRows: (outcome, rows) => {
         metrics.rows[outcome] += rows;
-        if (outcome === 'refused') this.#deadLetters += rows;
+        if (outcome === 'refused') void this.deadLetters().catch(() => {});
       },
     });
     this.drainer = new Drainer({
@@ -99,7 +100,7 @@ export class Assembly {
       outbox,
       flusher: this.flusher,
       intervalMs: options.sync.intervalMs,
-      via: () => this.#via(),
+      via: (patience) => this.#via(patience),
       onRun: (ms) => metrics.syncRan(ms),
     });
     this.#repair = new Repair({ clock, outbox, flusher: this.flusher, durable, events });
@@ -123,8 +124,8 @@ export class Assembly {
         outbox,
         observe,
         durable,
+        isDurableAway: () => this.durable.away,
         foreground,
-        background,
       }),
       ladder,
       updates: new Updates(ladder, (id) => this.drainer.flush([id], true)),
@@ -249,27 +250,37 @@ export class Assembly {
     this.#upkeep?.start();
   }
 
+  /**
+   * Heartbeats end first, and the outbox drains within `ms`. Then L3 is let go of, so that whatever
+   * is still under way ends at once. What could not be drained is pending in Redis, and the
+   * instance stays registered there, so that the others notice its silence and adopt it.
+   */
   async close(ms: number): Promise<void> {
     const { clock } = this.#input.options;
-    const drained = this.drainer.drain();
+    const { outbox } = this.engine;
+    this.bus.stop();
+    this.opening.close();
     const late = () => new TierError('the outbox was not drained in time', 'timeout');
-    await within(drained, ms, late, clock).catch(() => {
-      // What is left is pending in Redis: another instance adopts it.
-    });
-    await this.#upkeep?.close();
-    await this.bus.close();
-    await this.shared?.guard.close();
-    await this.shared?.tier.close();
+    await within(this.drainer.drain(), ms, late, clock).catch(() => {});
     await this.durable.tier.close();
-    await Promise.allSettled([this.drainer.close(), this.engine.lookup.close()]);
+    await Promise.allSettled([
+      this.#upkeep?.close(() => outbox.unsynced().length === 0),
+      this.bus.close(),
+      this.drainer.close(),
+      this.engine.lookup.close(),
+      this.shared?.guard.close(),
+    ]);
+    await this.shared?.tier.close();
   }
 
   // ------------------------------------------------------------ reactions
 
-  #via() {
+  /** How L2 is to be told of a flush; `patience`: whether somebody waits for it. */
+  #via(patience: 'foreground' | 'background') {
     if (this.shared === undefined) return { shared: undefined, mark: false };
-    const healthy = this.shared.guard.state === 'CLOSED';
-    return { shared: healthy ? this.shared.guard.background : undefined, mark: !healthy };
+    const { guard } = this.shared;
+    const healthy = guard.state === 'CLOSED';
+    return { shared: healthy ? guard[patience] : undefined, mark: !healthy };
   }
 
   /** The last step of the breaker's trial. */
@@ -353,9 +364,12 @@ export class Assembly {
   async #forget(addresses: readonly Address[]): Promise<void> {
     for (const { id } of addresses) this.copies.remove(id);
     if (this.shared === undefined || addresses.length === 0) return;
-    const replies = await this.shared.guard.background.forget(addresses).catch((cause: unknown) => {
-      throw new UnavailableError('Redis can not be reached to forget its copies', { cause });
-    });
+    const { foreground } = this.shared.guard;
+    const replies = await inChunks(addresses, (some) => foreground.forget(some)).catch(
+      (cause: unknown) => {
+        throw new UnavailableError('Redis can not be reached to forget its copies', { cause });
+      },
+    );
     if (!replies.includes('epoch')) return;
     // Under a new epoch every settled copy is a miss anyway.
     this.copies.empty();

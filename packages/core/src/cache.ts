@@ -141,9 +141,17 @@ export class Cache {
     const { engine, shared, removeCopy, drainOthers } = this.#needs('scope');
     const parts = {
       engine,
-      background: shared?.guard.background,
+      shared: shared?.guard.foreground,
       removeCopy,
-      drainOthers,
+      drainOthers: async (ms: number) => {
+        try {
+          const { asked, answers } = await drainOthers(ms);
+          const left = [...answers.values()].some(({ remaining }) => remaining > 0);
+          return answers.size === asked && !left;
+        } catch {
+          return false;
+        }
+      },
       scopeOf: (address: Address) => {
         const opened = this.#opened.get(address.namespace);
         return opened === undefined ? 'unknown' : opened.namespace.scopeOf(address.key);

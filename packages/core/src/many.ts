@@ -1,5 +1,6 @@
 /** Batches of the public verbs. The round trips are shared further down, by the turn. */
 import type { PreloadReport } from './calls.ts';
+import { inChunks } from './chunks.ts';
 import type { Address } from './model/key.ts';
 import type { Found } from './read/lookup.ts';
 
@@ -33,7 +34,9 @@ export async function preloadAll(
 ): Promise<PreloadReport> {
   const tiers = { l2: 0, l3: 0, outbox: 0 };
   let missing = 0;
-  for (const found of await Promise.all(addresses.map(find))) {
+  // Pieces, so that a long list does not fill the queue that everybody's reads wait in.
+  const all = await inChunks(addresses, (some) => Promise.all(some.map(find)));
+  for (const found of all) {
     if (found.value === undefined) missing += 1;
     else if (found.tier !== 'l1') tiers[found.tier] += 1;
   }

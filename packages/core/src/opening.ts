@@ -24,6 +24,7 @@ export class Opening {
   readonly #proven: (ms: number) => Promise<void>;
   #misuse: ConfigError | undefined;
   #attempt: Promise<void> | undefined;
+  #cancel: (() => void) | undefined;
 
   /** `proven` resolves when the bus is alive, or after so many ms: L1 is not served before. */
   constructor(
@@ -50,6 +51,10 @@ export class Opening {
     this.check();
   }
 
+  close(): void {
+    this.#cancel?.();
+  }
+
   /** Throws where the cache is closed or misused. */
   check(): void {
     if (this.#input.isClosed()) throw new ClosedError('the cache is closed');
@@ -65,9 +70,8 @@ export class Opening {
     });
     this.#attempt.catch((error: unknown) => {
       if (error instanceof ConfigError) return;
-      clock.after(RETRY_MS, () => {
-        if (!this.#input.isClosed()) this.#try(shared);
-      });
+      if (this.#input.isClosed()) return;
+      this.#cancel = clock.after(RETRY_MS, () => this.#try(shared));
     });
   }
 

@@ -106,13 +106,13 @@ export interface LookupNeeds {
   readonly outbox: Floor;
   readonly observe: (version: number) => void;
   readonly durable: DurableTier;
+  readonly isDurableAway: () => boolean;
   readonly foreground: SharedTier | undefined;
-  readonly background: SharedTier | undefined;
 }
 
 export function makeLookup(input: AssemblyInput, needs: LookupNeeds): Lookup {
   const { options, events, metrics } = input;
-  const { copies, outbox, observe, durable, foreground, background } = needs;
+  const { copies, outbox, observe, durable, isDurableAway, foreground } = needs;
   const { concurrency, queue } = options.bulkhead;
   const bulkhead = new PQueue({ concurrency });
   const admit = (run: () => Promise<void>) => void bulkhead.add(run);
@@ -133,9 +133,10 @@ export function makeLookup(input: AssemblyInput, needs: LookupNeeds): Lookup {
     clock: options.clock,
     copies,
     floor: outbox,
+    isDurableAway,
     shared: shared && ((address) => shared.read(address)),
-    backfill: async (fill) => background?.backfill([fill]),
-    forget: async (address) => background?.forget([address]),
+    backfill: async (fill) => foreground?.backfill([fill]),
+    forget: async (address) => foreground?.forget([address]),
     durable: (address, kind): Promise<Known | undefined> =>
       kind === 'value' ? values.read(address) : logs.read(address),
     observe,

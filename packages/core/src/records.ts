@@ -4,7 +4,7 @@
  */
 import { boundsOf, type CallOptions, type Engine, type PreloadReport } from './calls.ts';
 import { bounded, type CallBounds } from './deadline.ts';
-import { ConflictError } from './errors.ts';
+import { ConfigError, ConflictError } from './errors.ts';
 import { preloadAll, type Settled, settleAll } from './many.ts';
 import { type Duration, parseDuration } from './model/duration.ts';
 import type { ValueWrite } from './model/entry.ts';
@@ -183,7 +183,6 @@ export class Records<V> {
       expiresAt: options.ttl === undefined ? (live?.expiresAt ?? 0) : this.#expiry(options.ttl),
       tags: options.tags === undefined ? (live?.tags ?? []) : checkTags(options.tags),
       result: this.#lend(value),
-      copy: (write) => copyOf(write, value, this.#engine.clock.now()),
     };
   }
 
@@ -203,7 +202,8 @@ export class Records<V> {
           { outcome: 'none' },
         );
       }
-      return this.#decided(value, { ttl: options.ttl ?? 0, tags: options.tags ?? [] }, live);
+      const { ttl, tags = [] } = options;
+      return this.#decided(value, { ttl, tags }, undefined);
     };
     return (await this.#updated(address, decide, bounds)).receipt;
   }
@@ -243,11 +243,11 @@ export class Records<V> {
     return this.#bounded(work, bounds, 'a write');
   }
 
-  /** Zero, for `setIf` without a ttl, is for ever. */
   #expiry(ttl: Duration): number {
-    if (ttl === 0) return 0;
     const ms = parseDuration('ttl', ttl);
-    return ms === 0 ? 0 : Math.ceil(this.#engine.clock.now() + ms);
+    if (ms === 0)
+      throw new ConfigError('option "ttl" takes a time above 0: what is over is deleted');
+    return Math.ceil(this.#engine.clock.now() + ms);
   }
 
   #traced<T>(name: string, work: () => Promise<T>): Promise<T> {

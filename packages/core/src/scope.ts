@@ -3,6 +3,7 @@
  * that name it. What L3 lists is united with what is still pending in L2 and here.
  */
 import { boundsOf, type CallOptions, type Engine, type PreloadReport } from './calls.ts';
+import { inChunks } from './chunks.ts';
 import { bounded } from './deadline.ts';
 import { TierError, UnavailableError, type WriteOutcome } from './errors.ts';
 import { preloadAll } from './many.ts';
@@ -46,18 +47,19 @@ export interface ScopeEraseReport {
 /** What a scope needs of its cache beside the engine. */
 export interface ScopeParts {
   readonly engine: Engine;
-  /** L2, more patient. */
-  readonly background: SharedTier | undefined;
+  readonly shared: SharedTier | undefined;
   /** The scope that an open namespace gives a key; `'unknown'` where the namespace is not open here. */
   readonly scopeOf: (address: Address) => Scope | undefined | 'unknown';
   readonly spaceOf: (address: Address) => Space<unknown> | undefined;
-  /** Asks the other instances to drain what they hold. */
-  readonly drainOthers: (ms: number) => Promise<unknown>;
+  /** Asks the other instances to drain what they hold; whether all of them did. */
+  readonly drainOthers: (ms: number) => Promise<boolean>;
   readonly removeCopy: (id: AddressId) => void;
 }
 
 /** Pending keys that are looked through for one scope; beyond it the answer is `unknown`. */
 const MAX_PENDING_SEEN = 10_000;
+/** How long the others may take to let go of what was erased. */
+const DRAIN_OTHERS_MS = 1000;
 
 interface Members {
   readonly addresses: readonly Address[];
@@ -144,7 +146,7 @@ export class CacheScope {
   }
 
   async #erase(): Promise<Omit<ScopeEraseReport, 'ms'>> {
-    const { engine, background, drainOthers, removeCopy } = this.#parts;
+    const { engine, drainOthers, removeCopy } = this.#parts;
     const pending = await this.#pending();
     await this.#learn(pending.addresses);
     const version = engine.ladder.parts.versions.propose();
@@ -156,28 +158,37 @@ export class CacheScope {
       engine.outbox.discard(id, { version, intent: Number.MAX_SAFE_INTEGER });
       removeCopy(id);
     }
-    let unknown = pending.unknown;
-    try {
-      const replies = await background?.purge(
-        [...addresses.values()].map((address) => ({ address, version })),
-      );
-      if (replies?.includes('epoch') === true) unknown = true;
-      // Their next flush is answered "erased", which makes them let go of what they hold.
-      await drainOthers(1000);
-    } catch (error) {
-      if (!(error instanceof TierError)) throw error;
-      unknown = true;
-    }
+    const isPurged = await this.#purge([...addresses.values()], version);
+    // What was acknowledged while this went on is below the fence too: flushing it says so.
+    const left = await this.#flush();
+    const others = await drainOthers(DRAIN_OTHERS_MS);
+    const unknown = pending.unknown || !isPurged || left.unknown || left.remaining > 0 || !others;
     const { records, items, deadLetters } = report;
     return { records, items, deadLetters, copies: addresses.size, unknown };
   }
 
+  async #purge(addresses: readonly Address[], version: number): Promise<boolean> {
+    const { shared } = this.#parts;
+    if (shared === undefined) return true;
+    const purges = addresses.map((address) => ({ address, version }));
+    try {
+      const replies = await inChunks(purges, (some) => shared.purge(some));
+      return !replies.includes('epoch');
+    } catch (error) {
+      if (!(error instanceof TierError)) throw error;
+      return false;
+    }
+  }
+
   /** The fence has to be above all that it stands for, whoever's clock that was written by. */
   async #learn(pending: readonly Address[]): Promise<void> {
-    const { engine, background } = this.#parts;
+    const { engine, shared } = this.#parts;
     const { versions } = engine.ladder.parts;
     versions.observe(await engine.durable.maxVersion().catch(unreachable('none')));
-    const reads = (await background?.read(pending).catch(ignoreTier)) ?? [];
+    const reads =
+      shared === undefined
+        ? []
+        : ((await inChunks(pending, (some) => shared.read(some)).catch(ignoreTier)) ?? []);
     for (const { entry } of reads) {
       if (entry === undefined || entry.kind === 'unreadable') continue;
       versions.observe(entry.kind === 'value' ? entry.write.version : entry.version);
@@ -201,20 +212,20 @@ export class CacheScope {
 
   /** What L3 lacks of this scope: here, and as far as L2 can say anywhere else. */
   async #pending(): Promise<Members> {
-    const { engine, background } = this.#parts;
+    const { engine, shared } = this.#parts;
     const addresses = new Map<AddressId, Address>();
     for (const id of engine.outbox.unsynced()) {
       const known = engine.outbox.floor(id);
       if (known !== undefined && sameScope(known.scope, this.#scope))
         addresses.set(id, known.address);
     }
-    if (background === undefined) return { addresses: [...addresses.values()], unknown: false };
+    if (shared === undefined) return { addresses: [...addresses.values()], unknown: false };
     try {
-      const { addresses: pending, total } = await background.pending(
+      const { addresses: pending, total } = await shared.pending(
         Number.MAX_SAFE_INTEGER,
         MAX_PENDING_SEEN,
       );
-      for (const address of await this.#ofScope(pending, background)) {
+      for (const address of await this.#ofScope(pending, shared)) {
         addresses.set(address.id, address);
       }
       return { addresses: [...addresses.values()], unknown: total > pending.length };
@@ -233,7 +244,7 @@ export class CacheScope {
       else if (sameScope(scope, this.#scope)) mine.push(address);
     }
     if (foreign.length === 0) return mine;
-    const reads = await shared.read(foreign);
+    const reads = await inChunks(foreign, (some) => shared.read(some));
     for (const { entry } of reads) {
       if (entry === undefined || entry.kind === 'unreadable') continue;
       const { scope, address } = entry.kind === 'value' ? entry.write : entry;

@@ -38,7 +38,7 @@ export async function syncAll(assembly: Assembly, deadlineMs: number): Promise<S
         own = addReports(own, { flushed, failed, refused: 0 });
       }
       const report = await adopt(
-        { clock, flusher, events: assembly.events },
+        { flusher, events: assembly.events },
         shared.guard.background,
         Number.MAX_SAFE_INTEGER,
       );

@@ -158,9 +158,14 @@ export class Bus {
     return { asked, answers };
   }
 
-  async close(): Promise<void> {
+  /** No more heartbeats: the others will notice. */
+  stop(): void {
     this.#isClosed = true;
     this.#stop?.();
+  }
+
+  async close(): Promise<void> {
+    this.stop();
     await this.#answering;
   }
 

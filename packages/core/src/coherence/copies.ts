@@ -51,12 +51,15 @@ const NOTHING_HEARD: Stamp = Object.freeze({ version: 0, intent: 0 });
 export interface Ticket {
   readonly id: AddressId;
   readonly generation: number;
+  /** How often L1 had been emptied. */
+  readonly emptied: number;
 }
 
 export class Copies {
   readonly #near: NearTier | undefined;
   readonly #proof: Proof;
   readonly #fences = new Map<AddressId, Fence>();
+  #emptied = 0;
 
   constructor(near: NearTier | undefined, proof: Proof) {
     this.#near = near;
@@ -75,7 +78,7 @@ export class Copies {
       this.#fences.set(id, fence);
     }
     fence.holders += 1;
-    return { id, generation: fence.generation };
+    return { id, generation: fence.generation, emptied: this.#emptied };
   }
 
   leave(ticket: Ticket): void {
@@ -97,12 +100,19 @@ export class Copies {
     this.#store(ticket.id, copy);
   }
 
-  /** Stores an own write that L2 holds, unless something newer was heard meanwhile. */
-  own(ticket: Ticket, copy: Copy): void {
-    this.move(ticket.id);
-    const fence = this.#fences.get(ticket.id);
-    if (fence !== undefined && compareStamps(fence.heard, copy) > 0) this.#near?.delete(ticket.id);
-    else this.#store(ticket.id, copy);
+  /**
+   * An own write was acknowledged. Its copy is stored where L2 holds the write, unless something
+   * newer was heard or L1 was emptied meanwhile; without a copy the key's goes. Either way nothing
+   * older may come in any more, from a read or from an older own write that is still under way.
+   */
+  wrote(ticket: Ticket, stamp: Stamp, copy: Copy | undefined): void {
+    const { id } = ticket;
+    this.move(id);
+    const fence = this.#fences.get(id);
+    const isOld = fence !== undefined && compareStamps(fence.heard, stamp) > 0;
+    if (fence !== undefined && !isOld) fence.heard = stamp;
+    if (copy === undefined || isOld || ticket.emptied !== this.#emptied) this.#near?.delete(id);
+    else this.#store(id, copy);
   }
 
   #store(id: AddressId, copy: Copy): void {
@@ -132,6 +142,7 @@ export class Copies {
 
   /** The bus had a gap, or the server is another one: nothing that is here can be trusted. */
   empty(): void {
+    this.#emptied += 1;
     for (const fence of this.#fences.values()) fence.generation += 1;
     this.#near?.clear();
   }

@@ -16,6 +16,9 @@ export interface Floor {
   floor(id: AddressId): Known | undefined;
   /** The version of {@link floor}, without putting it together; 0 where there is none. */
   floorVersion(id: AddressId): number;
+  /** Something of this stamp was seen: an older value that is held is no longer the newest. */
+  overtake(id: AddressId, stamp: Stamp): void;
+  isOvertaken(id: AddressId): boolean;
 }
 
 export function unite(first: Known | undefined, second: Known | undefined): Known | undefined {

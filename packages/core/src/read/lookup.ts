@@ -6,8 +6,9 @@
  *  - a whole, readable L2 entry of the server's current incarnation;
  *  - otherwise L3's word united with what L2 holds pending; L2's word alone never, where the
  *    entry is stale or partial;
- *  - while L3 is away: an own acknowledged value, because it is at least as new as anything this
- *    process may have shown; never "absent", and never a log that may lack items.
+ *  - while L3 is away: an own acknowledged value, unless this process has seen a newer one; an
+ *    entry that was created while L3 was away; never "absent" otherwise, and never another log
+ *    that may lack items. Neither is kept in L1.
  *
  * The outbox is asked before the first question and again after the last answer: a write that
  * was acknowledged in between must not be overlooked, nor one that has just been released.
@@ -59,6 +60,8 @@ export interface LookupParts {
   readonly clock: Clock;
   readonly copies: Copies;
   readonly floor: Floor;
+  /** The last question to L3 was not answered. */
+  readonly isDurableAway: () => boolean;
   /** Coalesced reads of L2; absent where there is no L2. */
   readonly shared: ((address: Address) => Promise<SharedRead>) | undefined;
   readonly backfill: (fill: SharedBackfill) => Promise<unknown>;
@@ -106,12 +109,14 @@ export class Lookup {
     const ticket = copies.enter(address.id);
     try {
       const shared = await this.#askShared(space, address);
-      const read = this.#readable(space, shared?.entry);
+      const entry = shared?.entry;
+      const read = this.#readable(space, entry);
       const held = read?.known;
+      if (held !== undefined) floor.overtake(address.id, stampOf(held));
       let tier: TierName = 'l2';
       let known = held;
-      if (known === undefined || !isWhole(shared?.entry)) {
-        const answer = await this.#askDurable(space, address, before, held, shared?.entry);
+      if (known === undefined || !this.#isEnough(entry)) {
+        const answer = await this.#askDurable(space, address, before, held, entry);
         known = answer.known;
         tier = answer.tier;
         if (tier === 'l3' && shared !== undefined) {
@@ -126,11 +131,18 @@ export class Lookup {
       if (versionOf(known) > seen && tier === 'l2') tier = 'outbox';
       const value = known === held ? read?.value : undefined;
       return this.#answer(space, tier, known, value, (copy) => {
-        if (shared !== undefined) copies.offer(ticket, copy);
+        // What L3 was not asked about, or did not answer, may be older than what it has.
+        const isSure = tier === 'l3' || isWhole(entry);
+        if (shared !== undefined && isSure) copies.offer(ticket, copy);
       });
     } finally {
       copies.leave(ticket);
     }
+  }
+
+  /** Whether an L2 entry may be answered without asking L3. */
+  #isEnough(entry: SharedEntry | undefined): boolean {
+    return isWhole(entry) || (isUnproven(entry) && this.#parts.isDurableAway());
   }
 
   #answer<V>(
@@ -199,13 +211,21 @@ export class Lookup {
     if (entry === undefined && this.#parts.shared !== undefined) space.count('l2', 'miss');
     try {
       const row = await this.#parts.durable(address, space.kind);
+      if (row !== undefined) this.#parts.floor.overtake(address.id, stampOf(row));
       space.count('l3', isLive(row, this.#parts.clock.now()) ? 'hit' : 'miss');
       return { known: unite(row, held), row, tier: 'l3' };
     } catch (error) {
       if (!(error instanceof TierError)) throw error;
       space.count('l3', error.reason === 'timeout' ? 'timeout' : 'error');
-      const own = unite(before, this.#parts.floor.floor(address.id));
-      if (own === undefined || own.kind === 'log') throw unknowable(space.name, error);
+      const { floor } = this.#parts;
+      const own = unite(before, floor.floor(address.id));
+      if (isUnproven(entry)) {
+        // Nobody knows better: a call that begins while L3 is away reads its own history.
+        space.count('l2', 'hit');
+        return { known: unite(held, own), row: undefined, tier: 'l2' };
+      }
+      const isAlone = own === undefined || own.kind === 'log';
+      if (isAlone || floor.isOvertaken(address.id)) throw unknowable(space.name, error);
       space.count('outbox', 'hit');
       return { known: unite(own, held), row: undefined, tier: 'outbox' };
     }
@@ -260,8 +280,14 @@ function fillOf(
 
 /** Says everything about its key by itself. */
 function isWhole(entry: SharedEntry | undefined): boolean {
+  if (entry === undefined || entry.kind === 'unreadable') return false;
+  return !entry.stale && !entry.unproven && (entry.kind === 'value' || !entry.partial);
+}
+
+/** A `create` that nobody could prove: everything that is known, unless L3 knows more. */
+function isUnproven(entry: SharedEntry | undefined): boolean {
   if (entry === undefined || entry.kind === 'unreadable' || entry.stale) return false;
-  return entry.kind === 'value' || !entry.partial;
+  return entry.unproven && (entry.kind === 'value' || !entry.partial);
 }
 
 function logOf(entry: SharedEntry & { readonly kind: 'log' }): LogWrite {

@@ -226,7 +226,8 @@ export class GuardedTier {
     if (this.#isOpening || (error instanceof TierError && error.reason === 'full')) return;
     this.#consecutive += 1;
     if (this.#consecutive < this.#options.failures) return;
-    this.open(`${this.#consecutive} consecutive failures`);
+    const message = error instanceof Error ? error.message : String(error);
+    this.open(`${this.#consecutive} consecutive failures, the last: ${message}`);
   }
 }
 

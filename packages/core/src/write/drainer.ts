@@ -21,7 +21,7 @@ export interface DrainerParts {
   readonly flusher: Flusher;
   readonly intervalMs: number;
   /** How L2 is to be told at this moment. */
-  readonly via: () => FlushVia;
+  readonly via: (patience: 'foreground' | 'background') => FlushVia;
   readonly onRun: (ms: number) => void;
 }
 
@@ -62,9 +62,9 @@ export class Drainer {
     return this.#next;
   }
 
-  /** These keys now, beside whatever drain is running. */
+  /** These keys now, for somebody who waits. */
   flush(ids: readonly AddressId[], adopt: boolean): Promise<FlushReport> {
-    return this.#parts.flusher.flush(ids, this.#parts.via(), adopt);
+    return this.#parts.flusher.flush(ids, this.#parts.via('foreground'), adopt);
   }
 
   async close(): Promise<void> {
@@ -77,16 +77,17 @@ export class Drainer {
   async #run(): Promise<FlushReport> {
     const { clock, outbox, flusher, via, onRun } = this.#parts;
     const start = clock.monotonic();
+    this.#isRetrying = true;
     try {
-      const report = await flusher.flush(outbox.unsynced(), via());
+      const report = await flusher.flush(outbox.unsynced(), via('background'));
       onRun(clock.monotonic() - start);
       this.#isRetrying = report.failed > 0;
+      return report;
+    } finally {
       this.#schedule(this.#isRetrying ? this.#retryMs : this.#parts.intervalMs);
       this.#retryMs = this.#isRetrying
         ? Math.min(this.#retryMs * 2, LAST_RETRY_MS)
         : FIRST_RETRY_MS;
-      return report;
-    } finally {
       this.#running = undefined;
     }
   }

@@ -16,19 +16,17 @@
  */
 import PQueue from 'p-queue';
 import type { Clock } from '../clock.ts';
-import type { EventHub } from '../events.ts';
 import type { LogItem, LogWrite, ValueWrite } from '../model/entry.ts';
-import { type AddressId, addressOfId } from '../model/key.ts';
+import { type Address, type AddressId, addressOfId } from '../model/key.ts';
 import { isLive, unite } from '../model/known.ts';
 import type {
   ApplyReply,
   DurableTier,
   InsertReply,
   SharedEntry,
-  SharedSettle,
   SharedTier,
 } from '../tiers/tier.ts';
-import type { Outbox } from './outbox.ts';
+import { type AnswerParts, type Row, releasesOfLog, releasesOfValue } from './answers.ts';
 import { idOf, type Release, tell } from './release.ts';
 
 export interface FlushReport {
@@ -50,17 +48,15 @@ export function addReports(a: FlushReport, b: FlushReport): FlushReport {
   };
 }
 
-export type RowOutcome = 'applied' | 'superseded' | 'refused' | 'erased' | 'expired' | 'failed';
+const OUTCOMES = ['applied', 'superseded', 'refused', 'erased', 'expired', 'failed'] as const;
+export type RowOutcome = (typeof OUTCOMES)[number];
 
-export interface FlusherParts {
+export interface FlusherParts extends AnswerParts {
   readonly clock: Clock;
-  readonly outbox: Outbox;
   readonly durable: DurableTier;
-  readonly events: EventHub;
   readonly batchSize: number;
   readonly concurrency: number;
   readonly onRows: (outcome: RowOutcome, rows: number) => void;
-  readonly observe: (version: number) => void;
 }
 
 /** How a flush talks to L2: `undefined` where it is bypassed. `mark`: outside healthy operation. */
@@ -69,14 +65,18 @@ export interface FlushVia {
   readonly mark: boolean;
 }
 
-interface Row<W> {
-  readonly id: AddressId;
-  readonly write: W;
-  /** L2 holds it as a `create` that nobody could prove. */
-  readonly unproven: boolean;
+/** A row with what L3 said of it; `undefined` where it did not answer. */
+interface Answered<W, R> {
+  readonly row: Row<W>;
+  readonly reply: R | undefined;
 }
 
+/** How long an adopter leaves a row alone that L3 refused. */
+const REFUSED_MS = 60_000;
+const MAX_REFUSED = 10_000;
+
 export class Flusher {
+  readonly #refused = new Map<AddressId, number>();
   readonly #parts: FlusherParts;
   readonly #queue: PQueue;
   readonly #busy = new Map<AddressId, Promise<unknown>>();
@@ -101,7 +101,8 @@ export class Flusher {
         const done = await this.#alone(batch, () => this.#batch(batch, via, adopt));
         report = addReports(report, done);
       };
-      batches.push(this.#queue.add(run));
+      // A barrier, or an update that waits for one key, does not queue behind a whole drain.
+      batches.push(this.#queue.add(run, { priority: ids.length > this.#parts.batchSize ? 0 : 1 }));
     }
     await Promise.all(batches);
     return report;
@@ -128,19 +129,41 @@ export class Flusher {
     const { values, logs } = await this.#collect(ids, via, adopt);
     await this.#prove(values);
     const [applied, inserted] = await Promise.all([
-      this.#answers(values, () =>
-        this.#parts.durable.apply(values.map(({ write }) => ({ write, mark: via.mark }))),
-      ),
-      this.#answers(logs, () =>
-        this.#parts.durable.insert(logs.map(({ write }) => ({ write, mark: via.mark }))),
-      ),
+      this.#apply(values, via.mark),
+      this.#insert(logs, via.mark),
     ]);
     const releases = [
-      ...values.flatMap((row, index) => this.#ofValue(row, applied[index])),
-      ...logs.flatMap((row, index) => this.#ofLog(row, inserted[index])),
+      ...applied.flatMap(({ row, reply }) => releasesOfValue(this.#parts, row, reply)),
+      ...inserted.flatMap(({ row, reply }) => releasesOfLog(this.#parts, row, reply)),
     ];
     await this.#release(releases, via);
-    return this.#tally([...applied, ...inserted], this.#parts.clock.monotonic() - start);
+    const ms = this.#parts.clock.monotonic() - start;
+    return this.#tally([...applied, ...inserted], ms);
+  }
+
+  #apply(
+    rows: readonly Row<ValueWrite>[],
+    mark: boolean,
+  ): Promise<Answered<ValueWrite, ApplyReply>[]> {
+    const writes = rows.map(({ write }) => ({ write, mark }));
+    return this.#answers(rows, () => this.#parts.durable.apply(writes));
+  }
+
+  /** Where L3 refuses several items of a log, each is sent alone: one must not hold up the others. */
+  async #insert(
+    rows: readonly Row<LogWrite>[],
+    mark: boolean,
+  ): Promise<Answered<LogWrite, InsertReply>[]> {
+    const writes = rows.map(({ write }) => ({ write, mark }));
+    const answered = await this.#answers(rows, () => this.#parts.durable.insert(writes));
+    const isMixed = ({ row, reply }: Answered<LogWrite, InsertReply>) =>
+      reply?.status === 'refused' && row.write.items.length > 1;
+    const mixed = answered.filter(isMixed);
+    if (mixed.length === 0) return answered;
+    const alone = mixed.flatMap(({ row }) =>
+      row.write.items.map((item) => ({ ...row, write: { ...row.write, items: [item] } })),
+    );
+    return [...answered.filter((one) => !isMixed(one)), ...(await this.#insert(alone, mark))];
   }
 
   async #collect(ids: readonly AddressId[], via: FlushVia, adopt: boolean) {
@@ -170,14 +193,19 @@ export class Flusher {
     adopt: boolean,
   ): Promise<Map<AddressId, SharedEntry>> {
     const entries = new Map<AddressId, SharedEntry>();
+    const gone: Address[] = [];
     const asked = adopt ? ids : ids.filter((id) => this.#parts.outbox.toFlush(id)?.kind === 'log');
     if (shared === undefined || asked.length === 0) return entries;
     try {
       const reads = await shared.read(asked.map(addressOfId));
       for (const [index, { entry }] of reads.entries()) {
         const id = asked[index];
-        if (id !== undefined && entry?.pending === true) entries.set(id, entry);
+        if (id === undefined) continue;
+        if (entry?.pending === true) entries.set(id, entry);
+        if (entry === undefined) gone.push(addressOfId(id));
       }
+      // Still in the pending index, but not there: evicted, or removed by hand.
+      if (adopt && gone.length > 0) await shared.forget(gone);
     } catch {
       // The breaker counts it; own writes are flushed all the same.
     }
@@ -188,114 +216,24 @@ export class Flusher {
   async #prove(values: readonly Row<ValueWrite>[]): Promise<void> {
     const unproven = values.filter((row) => row.unproven);
     if (unproven.length === 0) return;
-    const rows = await this.#answers(unproven, () =>
-      this.#parts.durable.read(unproven.map(({ write }) => write.address)),
-    );
-    for (const [index, { write }] of unproven.entries()) {
-      const there = rows[index];
+    const addresses = unproven.map(({ write }) => write.address);
+    const read = await this.#answers(unproven, () => this.#parts.durable.read(addresses));
+    for (const { row, reply: there } of read) {
+      const { write } = row;
       if (there === undefined || there.intent === write.intent) continue;
       if (!isLive(there, this.#parts.clock.now())) continue;
       this.#parts.events.emit({ type: 'create-overwrote', namespace: write.address.namespace });
     }
   }
 
-  /** `undefined` for every row that L3 did not answer for. */
+  /** No reply for any row where L3 did not answer. */
   async #answers<W, R>(
     rows: readonly Row<W>[],
     ask: () => Promise<readonly R[]>,
-  ): Promise<readonly (R | undefined)[]> {
+  ): Promise<Answered<W, R>[]> {
     if (rows.length === 0) return [];
-    try {
-      return await ask();
-    } catch {
-      return rows.map(() => undefined);
-    }
-  }
-
-  #ofValue(row: Row<ValueWrite>, reply: ApplyReply | undefined): Release[] {
-    const { outbox, events } = this.#parts;
-    const { id, write } = row;
-    const { namespace } = write.address;
-    switch (reply?.status) {
-      case 'applied': {
-        const settle: SharedSettle = {
-          kind: 'value',
-          address: write.address,
-          version: write.version,
-          intent: write.intent,
-        };
-        outbox.valueInL3(id, write);
-        return [{ tell: 'settle', settle, done: () => outbox.confirmed(id, write) }];
-      }
-      case 'superseded': {
-        this.#parts.observe(reply.newer.version);
-        outbox.valueInL3(id, write);
-        return [{ tell: 'drop', id, newer: reply.newer, done: () => outbox.discard(id, write) }];
-      }
-      case 'expired':
-        events.emit({ type: 'dead-letter', namespace, why: 'expired' });
-        return [
-          { tell: 'purge', id, version: write.version, done: () => outbox.discard(id, write) },
-        ];
-      case 'erased':
-        return [
-          { tell: 'purge', id, version: write.version, done: () => outbox.discard(id, write) },
-        ];
-      case 'refused':
-        events.emit({ type: 'dead-letter', namespace, why: 'refused' });
-        outbox.park(id, write);
-        return [];
-      default:
-        return [];
-    }
-  }
-
-  #ofLog(row: Row<LogWrite>, reply: InsertReply | undefined): Release[] {
-    const { outbox, events } = this.#parts;
-    const { id, write } = row;
-    switch (reply?.status) {
-      case 'applied':
-      case 'erased': {
-        const dead = new Set(reply.status === 'erased' ? reply.dead : []);
-        const versions = reply.versions;
-        const items = write.items
-          .map((item, index) => ({ id: item.id, version: versions[index] ?? item.version }))
-          .filter((item) => !dead.has(item.id));
-        outbox.itemsInL3(id, items, write.erasedTo);
-        const settle: SharedSettle = {
-          kind: 'log',
-          address: write.address,
-          items,
-          erasedTo: write.erasedTo,
-          others: reply.others,
-        };
-        const done = () =>
-          outbox.itemsConfirmed(
-            id,
-            items.map((item) => item.id),
-            write.erasedTo,
-          );
-        const releases: Release[] = [{ tell: 'settle', settle, done }];
-        if (dead.size > 0) {
-          const version = Math.max(
-            ...write.items.filter((item) => dead.has(item.id)).map((item) => item.version),
-          );
-          releases.push({
-            tell: 'purge',
-            id,
-            version,
-            done: () => outbox.discard(id, { version, intent: 0 }),
-          });
-        }
-        return releases;
-      }
-      case 'refused':
-        events.emit({ type: 'dead-letter', namespace: write.address.namespace, why: 'refused' });
-        outbox.park(id, undefined);
-        return [];
-      default:
-        return [];
-    }
+    const replies = await ask().catch(() => []);
+    return rows.map((row, index) => ({ row, reply: replies[index] }));
   }
 
   /** Tells L2; what it does not confirm is marked, so that somebody tells it later. */
@@ -315,21 +253,21 @@ export class Flusher {
     ]);
   }
 
-  #tally(replies: readonly (ApplyReply | InsertReply | undefined)[], ms: number): FlushReport {
-    if (replies.length === 0) return NOTHING_FLUSHED;
+  #tally(
+    answered: readonly {
+      readonly row: Row<unknown>;
+      readonly reply: { readonly status: string } | undefined;
+    }[],
+    ms: number,
+  ): FlushReport {
+    if (answered.length === 0) return NOTHING_FLUSHED;
     const rows = { applied: 0, superseded: 0, refused: 0, erased: 0, expired: 0, failed: 0 };
-    for (const reply of replies) {
-      const status = reply?.status ?? 'failed';
-      if (status !== 'exists') rows[status] += 1;
+    for (const { row, reply } of answered) {
+      const outcome = OUTCOMES.find((one) => one === (reply?.status ?? 'failed'));
+      if (outcome !== undefined) rows[outcome] += 1;
+      if (outcome === 'refused') this.#rememberRefused(row.id);
     }
-    for (const outcome of [
-      'applied',
-      'superseded',
-      'refused',
-      'erased',
-      'expired',
-      'failed',
-    ] as const) {
+    for (const outcome of OUTCOMES) {
       if (rows[outcome] > 0) this.#parts.onRows(outcome, rows[outcome]);
     }
     this.#parts.events.emit({ type: 'flush', ...rows, ms });
@@ -337,8 +275,17 @@ export class Flusher {
     return { flushed, refused: rows.refused, failed: rows.failed };
   }
 
-  async close(): Promise<void> {
-    await this.#queue.onIdle();
+  /** L3 refused it a moment ago: an adopter that asks again gets the same answer. */
+  isRefused(id: AddressId): boolean {
+    const at = this.#refused.get(id);
+    return at !== undefined && this.#parts.clock.monotonic() - at < REFUSED_MS;
+  }
+
+  #rememberRefused(id: AddressId): void {
+    this.#refused.delete(id);
+    this.#refused.set(id, this.#parts.clock.monotonic());
+    const oldest = this.#refused.keys().next();
+    if (this.#refused.size > MAX_REFUSED && !oldest.done) this.#refused.delete(oldest.value);
   }
 }
 

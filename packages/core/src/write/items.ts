@@ -34,7 +34,7 @@ export async function appendItems(ladder: Ladder, request: AppendRequest): Promi
   return inFlight(ladder.parts, request.address, async () => {
     const { value: write, held } = await ladder.climb(new AppendClimb(ladder.parts, request));
     // A log that begins without items has nothing for the outbox to hold.
-    const isHeld = held === 'l2' || needsFloor(ladder.parts);
+    const isHeld = held === 'l2' || needsFloor(ladder.parts, request.address.id);
     if (isHeld && write.items.length > 0) {
       const state = held === 'l2' ? 'unsynced' : 'synced';
       outbox.holdItems(request.address, request.scope, write.items, state, clock.now());
@@ -54,7 +54,7 @@ export async function deleteLog(
   const { outbox, clock } = ladder.parts;
   return inFlight(ladder.parts, request.address, async () => {
     const { value: write, held } = await ladder.climb(new DeleteLogClimb(ladder.parts, request));
-    if (held === 'l2' || needsFloor(ladder.parts)) {
+    if (held === 'l2' || needsFloor(ladder.parts, request.address.id)) {
       const state = held === 'l2' ? 'unsynced' : 'synced';
       outbox.holdErasure(request.address, request.scope, write.erasedTo, state, clock.now());
     }
@@ -173,7 +173,7 @@ class DeleteLogClimb implements Climb<LogWrite> {
 
   async atDurable(durable: DurableTier, mark: boolean): Promise<RungReply<LogWrite>> {
     // L2's script would have known the newest item; here L3 has to be asked for it.
-    const [there] = await durable.readLogs([this.#write.address]);
+    const [there] = await durable.readLogs([this.#write.address], { slice: { last: 1 } });
     const newest = there?.items.at(-1)?.version ?? 0;
     if (newest >= this.#write.erasedTo) return { status: 'again', above: newest };
     const [reply] = await durable.insert([{ write: this.#write, mark }]);

@@ -14,7 +14,7 @@
  * straight to the L3 rung.
  */
 import type { Clock } from '../clock.ts';
-import type { Copies, Copy } from '../coherence/copies.ts';
+import type { Copies } from '../coherence/copies.ts';
 import {
   type CacheError,
   ConflictError,
@@ -23,6 +23,7 @@ import {
   UnavailableError,
   type WriteOutcome,
 } from '../errors.ts';
+import type { AddressId } from '../model/key.ts';
 import type { VersionClock } from '../model/version.ts';
 import type { CreateAssertion, DurableTier, SharedTier } from '../tiers/tier.ts';
 import type { Outbox } from './outbox.ts';
@@ -85,6 +86,7 @@ export interface Climbed<T> {
 }
 
 const MAX_PROPOSALS = 32;
+const MAX_MOVED = 3;
 
 export class Ladder {
   readonly parts: LadderParts;
@@ -96,6 +98,7 @@ export class Ladder {
   async climb<T>(climb: Climb<T>): Promise<Climbed<T>> {
     const { shared, durable, outbox } = this.parts;
     let outcome: WriteOutcome = 'none';
+    let moved = 0;
     let create = await climb.assertNew?.();
     for (let attempt = 0; attempt < MAX_PROPOSALS; attempt += 1) {
       if (outbox.full) this.parts.onFull('outbox');
@@ -109,8 +112,10 @@ export class Ladder {
           this.parts.onHeld();
           return { value: reply.value, held: 'l2', unproven: create?.proven === false };
         } else if (reply.status !== 'next') {
-          if (this.#again(climb, reply)) continue;
-          create = await climb.assertNew?.();
+          if (reply.status === 'moved') moved += 1;
+          if (!this.#again(climb, reply, outcome)) create = await climb.assertNew?.();
+          // In a busy shard the cut never stands still for long: L3 decides.
+          if (moved >= MAX_MOVED && create?.proven === true) create = undefined;
           continue;
         }
       }
@@ -120,7 +125,7 @@ export class Ladder {
         this.parts.onHeld();
         return { value: reply.value, held: 'l3', unproven: false };
       }
-      this.#again(climb, reply);
+      this.#again(climb, reply, outcome);
     }
     throw new UnavailableError(
       `a write to ${climb.namespace} was outbid ${MAX_PROPOSALS} times in a row`,
@@ -129,25 +134,23 @@ export class Ladder {
   }
 
   /** True: ask again as it is. False: the assertion has to be made anew first. */
-  #again<T>(climb: Climb<T>, reply: RungReply<T>): boolean {
+  #again<T>(climb: Climb<T>, reply: RungReply<T>, outcome: WriteOutcome): boolean {
     switch (reply.status) {
       case 'again':
         if (this.parts.versions.observe(reply.above) === 'refused') {
           throw new UnavailableError(
             `${climb.namespace} holds a version from a clock that is over an hour ahead of this one`,
-            { outcome: 'none' },
+            { outcome },
           );
         }
         climb.propose(reply.above);
         return true;
       case 'exists':
-        throw new ConflictError(`${climb.namespace} has an entry under this key`, {
-          outcome: 'none',
-        });
+        throw new ConflictError(`${climb.namespace} has an entry under this key`, { outcome });
       case 'refused':
         throw new TierError(`Supabase refuses this row of ${climb.namespace}`, 'data', {
           cause: new Error(reply.reason),
-          outcome: 'none',
+          outcome,
         });
       case 'moved':
         return climb.assertNew === undefined;
@@ -191,16 +194,8 @@ export class Ladder {
  * Whether a write that L3 has must be held as a floor until L2 knows of it. While L2 is bypassed
  * its mark is enough, so that the outbox stays within its bound however long that lasts.
  */
-export function needsFloor({ shared, outbox, isBypassed }: LadderParts): boolean {
-  return shared !== undefined && !(outbox.full && isBypassed());
-}
-
-/** Puts an own write that L2 holds into L1, or takes the key's copy away. */
-export function keepOwn(
-  copies: Copies,
-  ticket: ReturnType<Copies['enter']>,
-  copy: Copy | undefined,
-): void {
-  if (copy === undefined) copies.remove(ticket.id);
-  else copies.own(ticket, copy);
+export function needsFloor({ shared, outbox, isBypassed }: LadderParts, id: AddressId): boolean {
+  if (shared === undefined) return false;
+  // A key that is held already takes no more room, and must not stay behind.
+  return outbox.has(id) || !outbox.full || !isBypassed();
 }

@@ -32,6 +32,8 @@ interface HeldValue {
   readonly bytes: number;
   /** A `create` that nobody could prove: L3 may hold an older record. */
   readonly unproven: boolean;
+  /** Somebody wrote something newer, which this process has seen. */
+  overtaken: boolean;
 }
 
 interface HeldItem {
@@ -78,6 +80,20 @@ export class Outbox implements Floor {
     const held = this.#held.get(id);
     if (held === undefined) return 0;
     return held.kind === 'value' ? held.write.version : Math.max(held.top, held.erasedTo);
+  }
+
+  overtake(id: AddressId, stamp: Stamp): void {
+    const held = this.#held.get(id);
+    if (held?.kind === 'value' && compareStamps(stamp, held.write) > 0) held.overtaken = true;
+  }
+
+  isOvertaken(id: AddressId): boolean {
+    const held = this.#held.get(id);
+    return held?.kind === 'value' && held.overtaken;
+  }
+
+  has(id: AddressId): boolean {
+    return this.#held.has(id);
   }
 
   get size(): number {
@@ -137,7 +153,16 @@ export class Outbox implements Floor {
     }
     const bytes = ENTRY_OVERHEAD_BYTES + (write.payload?.bytes.byteLength ?? 0);
     const since = there?.kind === 'value' && there.state === 'unsynced' ? there.since : now;
-    this.#replace(write.address.id, { kind: 'value', write, state, since, bytes, unproven });
+    const value = {
+      kind: 'value',
+      write,
+      state,
+      since,
+      bytes,
+      unproven,
+      overtaken: false,
+    } as const;
+    this.#replace(write.address.id, { ...value });
   }
 
   /** Acknowledged items of a log. */
@@ -224,14 +249,16 @@ export class Outbox implements Floor {
     if (erasedTo >= held.erasedTo) held.erasure = 'synced';
   }
 
-  /** L3 refused it; it stays a floor, and no drain sends it again. */
-  park(id: AddressId, stamp: Stamp | undefined): void {
+  /** L3 refused it, or these items of it; it stays a floor, and no drain sends it again. */
+  park(id: AddressId, refused: Stamp | Iterable<string>): void {
     const held = this.#held.get(id);
-    if (held?.kind === 'value') {
-      if (stamp !== undefined && compareStamps(held.write, stamp) === 0) held.state = 'parked';
+    if ('version' in refused) {
+      if (held?.kind !== 'value') return;
+      if (compareStamps(held.write, refused) === 0) held.state = 'parked';
     } else if (held?.kind === 'log') {
-      for (const there of held.items.values()) {
-        if (there.state === 'unsynced') there.state = 'parked';
+      for (const itemId of refused) {
+        const there = held.items.get(itemId);
+        if (there?.state === 'unsynced') there.state = 'parked';
       }
     }
   }

@@ -10,6 +10,8 @@
  * drop takes it away. One that this build can't read stays as it is, and so does its mark, for an
  * instance that can; it holds up nobody else.
  */
+
+import { inChunks } from '../chunks.ts';
 import type { Clock } from '../clock.ts';
 import { UnavailableError } from '../errors.ts';
 import type { EventHub } from '../events.ts';
@@ -98,7 +100,7 @@ export class Repair {
 
   /** What is still pending with something older than its mark. */
   async #once(shared: SharedTier, targets: readonly Target[]): Promise<readonly Target[]> {
-    const replies = await shared.repair(targets);
+    const replies = await inChunks(targets, (some) => shared.repair(some));
     if (replies.includes('epoch')) {
       throw new UnavailableError('Redis changed its epoch during a repair');
     }

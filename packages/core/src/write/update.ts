@@ -10,16 +10,23 @@
  *             never run again, because its first result may stand.
  *
  * Updates of one key take turns inside a process, so that they compete only with other
- * processes; those retries back off, and the deadline bounds them.
+ * processes; those retries back off. A turn whose deadline has passed writes nothing any more,
+ * and whoever is next does not wait for it.
  */
 
-import type { Copy } from '../coherence/copies.ts';
-import { ConflictError, TierError, UnavailableError } from '../errors.ts';
+import { within } from '../deadline.ts';
+import {
+  ConflictError,
+  OverloadedError,
+  TierError,
+  TimeoutError,
+  UnavailableError,
+} from '../errors.ts';
 import type { Payload, ValueWrite } from '../model/entry.ts';
 import type { Address, AddressId, Scope } from '../model/key.ts';
 import { versionOf } from '../model/known.ts';
 import type { Stamp } from '../model/version.ts';
-import { keepOwn, type Ladder, type Receipt } from './ladder.ts';
+import type { Ladder, Receipt } from './ladder.ts';
 import { settleThrough } from './values.ts';
 
 /** What the function made of the base. */
@@ -31,7 +38,6 @@ export type Decision<R> =
       readonly expiresAt: number;
       readonly tags: readonly string[];
       readonly result: R;
-      readonly copy: (write: ValueWrite) => Copy | undefined;
     };
 
 export interface UpdateRequest<R> {
@@ -50,11 +56,13 @@ export interface Updated<R> {
 
 const MAX_SAME_CALLS = 4;
 const MAX_BACKOFF_MS = 50;
+/** Updates of one key that may wait for their turn. */
+const MAX_WAITING = 1000;
 
 export class Updates {
   readonly #ladder: Ladder;
   readonly #flush: (id: AddressId) => Promise<unknown>;
-  readonly #turns = new Map<AddressId, Promise<unknown>>();
+  readonly #turns = new Map<AddressId, { last: Promise<unknown>; waiting: number }>();
 
   constructor(ladder: Ladder, flush: (id: AddressId) => Promise<unknown>) {
     this.#ladder = ladder;
@@ -62,27 +70,37 @@ export class Updates {
   }
 
   async update<R>(request: UpdateRequest<R>): Promise<Updated<R>> {
-    const { id } = request.address;
-    const before = this.#turns.get(id);
-    const turn = (before ?? Promise.resolve()).then(() => this.#turn(request));
-    const settled = turn.catch(() => {});
-    this.#turns.set(id, settled);
+    const { clock } = this.#ladder.parts;
+    const { id, namespace } = request.address;
+    const line = this.#turns.get(id) ?? { last: Promise.resolve(), waiting: 0 };
+    if (line.waiting >= MAX_WAITING) {
+      const message = `more than ${MAX_WAITING} updates of one key of ${namespace} wait`;
+      throw new OverloadedError(message, { outcome: 'none' });
+    }
+    this.#turns.set(id, line);
+    line.waiting += 1;
+    const turn = line.last.then(() => this.#turn(request));
+    const left = Math.max(0, request.until - clock.monotonic());
+    line.last = within(turn, left, () => tooLate(namespace), clock).catch(() => {});
     try {
       return await turn;
     } finally {
-      if (this.#turns.get(id) === settled) this.#turns.delete(id);
+      line.waiting -= 1;
+      if (line.waiting === 0) this.#turns.delete(id);
     }
   }
 
   async #turn<R>(request: UpdateRequest<R>): Promise<Updated<R>> {
     const { copies } = this.#ladder.parts;
     const { id } = request.address;
+    this.#checkTime(request);
     const ticket = copies.enter(id);
     copies.move(id);
     try {
       let base = await this.#base(request.address);
       for (let round = 0; ; round += 1) {
         const decision = await request.decide(base);
+        this.#checkTime(request);
         if (!decision.write) {
           return { receipt: { version: versionOf(base), held: ['l3'] }, result: decision.result };
         }
@@ -98,11 +116,11 @@ export class Updates {
           tags,
           ...stamp,
         };
-        const swapped = await this.#swap(write, base);
+        const swapped = await this.#swap(write, base, request.until);
         if (swapped.applied) {
           const settled = await settleThrough(this.#ladder, write);
-          if (settled) keepOwn(copies, ticket, decision.copy(write));
-          else copies.remove(id);
+          // L2 was told, which is not to say that it holds this: it may have something newer.
+          copies.wrote(ticket, write, undefined);
           const held = settled ? (['l2', 'l3'] as const) : (['l3'] as const);
           return { receipt: { version: write.version, held }, result };
         }
@@ -112,6 +130,11 @@ export class Updates {
     } finally {
       copies.leave(ticket);
     }
+  }
+
+  #checkTime(request: { readonly until: number; readonly address: Address }): void {
+    if (this.#ladder.parts.clock.monotonic() < request.until) return;
+    throw tooLate(request.address.namespace);
   }
 
   #propose(base: ValueWrite | undefined, id: AddressId): Stamp {
@@ -148,6 +171,7 @@ export class Updates {
   async #swap(
     write: ValueWrite,
     base: ValueWrite | undefined,
+    until: number,
   ): Promise<
     | { readonly applied: true }
     | { readonly applied: false; readonly current: ValueWrite | undefined }
@@ -177,7 +201,8 @@ export class Updates {
       } catch (error) {
         const away = error instanceof TierError && error.reason !== 'data';
         if (!away) throw error;
-        if (call + 1 < MAX_SAME_CALLS && error.outcome !== 'none') continue;
+        const isTime = this.#ladder.parts.clock.monotonic() < until;
+        if (isTime && call + 1 < MAX_SAME_CALLS && error.outcome !== 'none') continue;
         throw new UnavailableError(`Supabase does not answer an update of ${namespace}`, {
           cause: error,
           outcome: error.outcome === 'none' && call === 0 ? 'none' : 'unknown',
@@ -210,4 +235,9 @@ export class Updates {
     const ms = (clock.random53() / 2 ** 53) * ceiling;
     await new Promise<void>((resolve) => void clock.after(ms, resolve));
   }
+}
+
+function tooLate(namespace: string): TimeoutError {
+  const message = `the deadline of an update of ${namespace} passed before its turn`;
+  return new TimeoutError(message, { outcome: 'none' });
 }

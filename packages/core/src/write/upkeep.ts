@@ -58,12 +58,16 @@ export class Upkeep {
     });
   }
 
-  async close(): Promise<void> {
+  /** Stays registered where it leaves something behind: its silence is what gets that adopted. */
+  async close(leavesNothing: () => boolean): Promise<void> {
     this.#closed = true;
     this.#cancel?.();
     await this.#round;
     const { fleet, instance } = this.#parts;
-    await Promise.allSettled([fleet.release('upkeep', instance), fleet.unregister(instance)]);
+    await Promise.allSettled([
+      fleet.release('upkeep', instance),
+      leavesNothing() ? fleet.unregister(instance) : undefined,
+    ]);
   }
 
   async #run(): Promise<void> {
@@ -87,7 +91,7 @@ export class Upkeep {
     // Their clocks may have been ahead of this one.
     const before = dead.length > 0 ? Number.MAX_SAFE_INTEGER : clock.now() - adoptAfterMs;
     const report = await adopt(this.#parts, shared, before);
-    if (report.failed > 0) return;
+    if (!report.isComplete) return;
     for (const { id } of dead) await fleet.unregister(id);
   }
 

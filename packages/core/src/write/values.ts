@@ -14,14 +14,7 @@ import type {
   SharedTier,
 } from '../tiers/tier.ts';
 import { assertNew } from './create.ts';
-import {
-  type Climb,
-  keepOwn,
-  type Ladder,
-  needsFloor,
-  type Receipt,
-  type RungReply,
-} from './ladder.ts';
+import { type Climb, type Ladder, needsFloor, type Receipt, type RungReply } from './ladder.ts';
 
 export interface ValueRequest {
   readonly address: Address;
@@ -46,12 +39,12 @@ export async function writeValue(ladder: Ladder, request: ValueRequest): Promise
     const { value: write, held, unproven } = await ladder.climb(climb);
     if (held === 'l2') {
       outbox.holdValue(write, 'unsynced', clock.now(), unproven);
-      keepOwn(copies, ticket, request.copy(write));
+      copies.wrote(ticket, write, request.copy(write));
       return { version: write.version, held: ['l2'] };
     }
     const settled = await settleThrough(ladder, write);
-    if (settled) keepOwn(copies, ticket, request.copy(write));
-    else copies.remove(request.address.id);
+    // L2 was told, which is not to say that it holds this: it may have something newer.
+    copies.wrote(ticket, write, undefined);
     return { version: write.version, held: settled ? ['l2', 'l3'] : ['l3'] };
   } finally {
     copies.leave(ticket);
@@ -64,7 +57,7 @@ export async function writeValue(ladder: Ladder, request: ValueRequest): Promise
  */
 export async function settleThrough(ladder: Ladder, write: ValueWrite): Promise<boolean> {
   const { outbox, shared, clock } = ladder.parts;
-  if (shared === undefined || !needsFloor(ladder.parts)) return false;
+  if (shared === undefined || !needsFloor(ladder.parts, write.address.id)) return false;
   outbox.holdValue(write, 'synced', clock.now());
   try {
     const [reply] = await shared.putSettled([write]);

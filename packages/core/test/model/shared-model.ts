@@ -3,7 +3,7 @@
  * The simulator runs on it, and the real scripts are held against it with random commands.
  *
  * Every command takes the epoch that it was sent under first and has no effect under another.
- * What is behind a command's last `publish` is told to the bus, in this order.
+ * What it did is published as part of it.
  *
  * The protected methods are the rules, one by one, so that a simulator can leave one out.
  */

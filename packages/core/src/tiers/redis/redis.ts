@@ -256,9 +256,9 @@ export class RedisTier implements tier.SharedTier {
     const packed = await Promise.all(writes.map((write) => this.#pack(write, true)));
     const all = packed.map((one) => ({ write: one.write, packed: one }));
     const answers = await this.#run(all, o, (aim, one, i) =>
-      // What is too large to be held here still sends an older copy away.
+      // What is too large to be held here still sends what is older away, pending or not.
       this.#isLarge(one.packed)
-        ? calls.repairCall(aim, 'value', at(writes, i))
+        ? calls.dropCall(aim, at(writes, i))
         : calls.putSettledCall(aim, one.packed),
     );
     return answers.map(replies.releaseReply);
@@ -375,11 +375,20 @@ interface Member {
 function members(reply: unknown): readonly Member[] {
   const texts = Array.isArray(reply) ? reply.map(String) : [];
   return texts.flatMap((id, i) => {
-    const slash = id.indexOf('/');
-    if (i % 2 === 1 || slash < 0) return [];
-    const since = Number(texts[i + 1]);
-    return [{ address: address(id.slice(0, slash), id.slice(slash + 1)), since }];
+    if (i % 2 === 1) return [];
+    const place = addressIn(id);
+    return place === undefined ? [] : [{ address: place, since: Number(texts[i + 1]) }];
   });
+}
+
+/** Something that no build of ours put into the index is passed over. */
+function addressIn(id: string): Address | undefined {
+  const slash = id.indexOf('/');
+  try {
+    return slash < 0 ? undefined : address(id.slice(0, slash), id.slice(slash + 1));
+  } catch {
+    return undefined;
+  }
 }
 
 function at<T>(list: readonly T[], index: number): T {

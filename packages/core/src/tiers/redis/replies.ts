@@ -49,6 +49,7 @@ export function repairReply(reply: unknown): RepairReply {
 }
 
 export function releaseReply(reply: unknown): ReleaseReply {
-  const status = repairReply(reply);
-  return status === 'pending' ? 'done' : status;
+  const [status] = wordsOf(reply);
+  if (status === 'done' || status === 'epoch') return status;
+  throw strange('release', status);
 }

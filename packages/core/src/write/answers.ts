@@ -1,0 +1,110 @@
+/**
+ * What L3's answers mean: for the outbox, and for L2.
+ *
+ *   applied      L3 has it. L2 settles it.
+ *   superseded   L3 has something newer. L2 drops what is older, and L1 too, because no message
+ *                may say so where L2 had nothing left to drop.
+ *   erased       the scope, or the log up to some version, is gone. L2 purges, the outbox forgets.
+ *   expired      too old to be judged: a dead letter, and gone here and in L2.
+ *   refused      a dead letter: parked here, pending in L2, until somebody decides.
+ *   none         nothing is known: everything stays as it is.
+ */
+import type { EventHub } from '../events.ts';
+import type { LogWrite, ValueWrite } from '../model/entry.ts';
+import type { AddressId } from '../model/key.ts';
+import type { ApplyReply, InsertReply } from '../tiers/tier.ts';
+import type { Outbox } from './outbox.ts';
+import type { Release } from './release.ts';
+
+export interface AnswerParts {
+  readonly outbox: Outbox;
+  readonly events: EventHub;
+  readonly observe: (version: number) => void;
+  readonly removeCopy: (id: AddressId) => void;
+}
+
+/** One row that was sent to L3. */
+export interface Row<W> {
+  readonly id: AddressId;
+  readonly write: W;
+  /** A `create` that nobody could prove. */
+  readonly unproven: boolean;
+}
+
+export function releasesOfValue(
+  { outbox, events, observe, removeCopy }: AnswerParts,
+  { id, write }: Row<ValueWrite>,
+  reply: ApplyReply | undefined,
+): Release[] {
+  const { namespace } = write.address;
+  const { version, intent } = write;
+  const forget = () => outbox.discard(id, write);
+  switch (reply?.status) {
+    case 'applied': {
+      outbox.valueInL3(id, write);
+      const settle = { kind: 'value', address: write.address, version, intent } as const;
+      return [{ tell: 'settle', settle, done: () => outbox.confirmed(id, write) }];
+    }
+    case 'superseded':
+      observe(reply.newer.version);
+      outbox.valueInL3(id, write);
+      removeCopy(id);
+      return [{ tell: 'drop', id, newer: reply.newer, done: forget }];
+    case 'expired':
+      events.emit({ type: 'dead-letter', namespace, why: 'expired' });
+      return [{ tell: 'purge', id, version, done: forget }];
+    case 'erased':
+      return [{ tell: 'purge', id, version, done: forget }];
+    case 'refused':
+      events.emit({ type: 'dead-letter', namespace, why: 'refused' });
+      outbox.park(id, write);
+      return [];
+    default:
+      return [];
+  }
+}
+
+export function releasesOfLog(
+  { outbox, events }: AnswerParts,
+  { id, write }: Row<LogWrite>,
+  reply: InsertReply | undefined,
+): Release[] {
+  if (reply?.status === 'refused') {
+    events.emit({ type: 'dead-letter', namespace: write.address.namespace, why: 'refused' });
+    outbox.park(id, itemIds(write));
+  }
+  if (reply?.status !== 'applied' && reply?.status !== 'erased') return [];
+  const dead = new Set(reply.status === 'erased' ? reply.dead : []);
+  const named = write.items.map((item, index) => ({
+    id: item.id,
+    version: reply.versions[index] ?? item.version,
+  }));
+  const items = named.filter((item) => !dead.has(item.id));
+  outbox.itemsInL3(id, items, write.erasedTo);
+  // What L3 has erased, whoever did it: a whole entry, or the outbox, would go on showing it.
+  const { erasedTo, others } = reply;
+  const settle = { kind: 'log', address: write.address, items, erasedTo, others } as const;
+  const done = () => {
+    outbox.itemsConfirmed(
+      id,
+      items.map((item) => item.id),
+      write.erasedTo,
+    );
+    outbox.discard(id, { version: erasedTo, intent: 0 });
+  };
+  const releases: Release[] = [{ tell: 'settle', settle, done }];
+  const version = write.items.reduce(
+    (highest, item) => (dead.has(item.id) ? Math.max(highest, item.version) : highest),
+    0,
+  );
+  if (version > 0) {
+    const forget = () => outbox.discard(id, { version, intent: 0 });
+    releases.push({ tell: 'purge', id, version, done: forget });
+  }
+  return releases;
+}
+
+/** The ids of the items of a write. */
+export function itemIds(write: LogWrite): readonly string[] {
+  return write.items.map((item) => item.id);
+}
