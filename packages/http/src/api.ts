@@ -63,6 +63,17 @@ function uncached(): MiddlewareHandler {
   };
 }
 
+/** Where a client hangs up, its signal's reason is thrown, which need not be an error. */
+function errorsOnly(): MiddlewareHandler {
+  return async (_, next) => {
+    try {
+      await next();
+    } catch (thrown) {
+      throw thrown instanceof Error ? thrown : new Error('not an error', { cause: thrown });
+    }
+  };
+}
+
 /** One handler of all the routers, with `/openapi.json` and `/docs`. */
 export function api(options: ApiOptions): Router {
   const app: Router = new OpenAPIHono();
@@ -71,7 +82,7 @@ export function api(options: ApiOptions): Router {
     scheme: 'bearer',
   });
   app.onError((error, c) => answer(error, c, options.onError));
-  app.use(...(options.before ?? []), uncached(), wellFormedPath(), bodyLimit());
+  app.use(...(options.before ?? []), errorsOnly(), uncached(), wellFormedPath(), bodyLimit());
   for (const router of options.routers) app.route('/', router);
   const document = app.getOpenAPI31Document({
     openapi: '3.1.0',

@@ -1,0 +1,70 @@
+/** The call-automation service as one web-standard handler: conversations beside the cache's own routes. */
+import { type Cache, type Clock, type Logger, systemClock } from '@cache/core';
+import {
+  type AuthOptions,
+  api,
+  cacheRouters,
+  createRouter,
+  type Preload,
+  type Router,
+  Tokens,
+} from '@cache/http';
+import { requestId } from 'hono/request-id';
+import { callsRouter } from './calls-router.ts';
+import { conversationRouter } from './conversation-router.ts';
+import { type Conversations, openConversations } from './conversations.ts';
+import { WRITE_MS } from './request-bounds.ts';
+import { errorLog, requestLog } from './request-log.ts';
+import { turnsRouter } from './turns-router.ts';
+
+export interface AppOptions {
+  readonly cache: Cache;
+  readonly auth?: AuthOptions | undefined;
+  readonly logger: Logger;
+  /** For tests that hold time still. */
+  readonly clock?: Clock | undefined;
+}
+
+export function createApp(options: AppOptions): Router {
+  const { cache, auth = {}, logger, clock = systemClock } = options;
+  const conversations = openConversations(cache);
+  const tokens = new Tokens(auth);
+  const closed = createRouter();
+  closed.use('/conversations', tokens.api);
+  closed.use('/conversations/*', tokens.api);
+  return api({
+    title: 'Calls',
+    version: '1',
+    description:
+      'Conversations of a call-automation service, kept in memory, Redis and Supabase. A write that was acknowledged is never lost.',
+    before: [requestId(), requestLog(logger, clock)],
+    routers: [
+      closed,
+      callsRouter(cache, conversations, clock),
+      conversationRouter(conversations, clock),
+      turnsRouter(conversations, clock),
+      ...cacheRouters({ cache, auth, preload: preloadOf(conversations) }),
+    ],
+    onError: errorLog(logger),
+  });
+}
+
+/** Both keys of a call are known, so that Supabase need not be asked which there are. */
+function preloadOf({ records, turns }: Conversations): Preload {
+  return async (id, { signal }) => {
+    const bounds = { signal, deadline: WRITE_MS };
+    const [record, log] = await Promise.all([
+      records.preload([id], bounds),
+      turns.preload([id], bounds),
+    ]);
+    return {
+      loaded: record.loaded + log.loaded,
+      missing: record.missing + log.missing,
+      tiers: {
+        outbox: record.tiers.outbox + log.tiers.outbox,
+        l2: record.tiers.l2 + log.tiers.l2,
+        l3: record.tiers.l3 + log.tiers.l3,
+      },
+    };
+  };
+}

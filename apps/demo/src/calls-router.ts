@@ -1,0 +1,138 @@
+/**
+ * How a call begins and ends. The record is what makes a conversation exist: it is created
+ * first, so that of two that begin under one id, one is told.
+ */
+import { randomUUID } from 'node:crypto';
+import {
+  type Cache,
+  type Clock,
+  ConflictError,
+  type Receipt,
+  type ScopeFlushReport,
+  TimeoutError,
+} from '@cache/core';
+import { createRouter, json, ProblemError, problems, type Router } from '@cache/http';
+import { createRoute, z } from '@hono/zod-openapi';
+import { CALL_SCOPE, type Conversations, metadataSchema } from './conversations.ts';
+import { HANGUP_MS, RequestBounds, WRITE_MS } from './request-bounds.ts';
+import {
+  answeredSchema,
+  bodyRefusals,
+  common,
+  durableHeader,
+  heldBy,
+  idSchema,
+  isKnownAbsent,
+  notFound,
+  refusals,
+} from './route-parts.ts';
+
+const FIRST_STATE = 'active';
+
+const newConversation = z
+  .strictObject({
+    id: idSchema.optional(),
+    caller: z.string().nullable().optional().openapi({ example: '+49 30 1234567' }),
+    metadata: metadataSchema.optional(),
+  })
+  .openapi('NewConversation');
+
+const report = z
+  .object({
+    id: z.string(),
+    flushed: z.int(),
+    failed: z.int(),
+    remaining: z.int(),
+    unknown: z.boolean(),
+    ms: z.number(),
+  })
+  .openapi('HangupReport');
+
+const create = createRoute({
+  ...common,
+  method: 'post',
+  path: '/conversations',
+  summary: 'A call begins',
+  description: 'Also while Supabase is away. Without an id it is given one.',
+  request: { body: { content: { 'application/json': { schema: newConversation } } } },
+  responses: {
+    201: { ...json('It began.', answeredSchema), headers: durableHeader },
+    ...bodyRefusals,
+    409: problems[409],
+    422: problems[422],
+    503: problems[503],
+  },
+});
+
+const hangup = createRoute({
+  ...common,
+  method: 'post',
+  path: '/conversations/{id}/hangup',
+  summary: 'A barrier: everything of this call is in Supabase',
+  request: { params: z.object({ id: idSchema }) },
+  responses: {
+    200: json('L3 has every write of this call.', report),
+    ...refusals,
+    404: problems[404],
+    503: {
+      ...problems[503],
+      description: 'Not within five seconds, or L2 could not say: a problem with the report.',
+    },
+  },
+});
+
+export function callsRouter(cache: Cache, conversations: Conversations, clock: Clock): Router {
+  const { records, turns } = conversations;
+  const router = createRouter();
+
+  router.openapi(create, async (c) => {
+    const { id = randomUUID(), caller = null, metadata = {} } = c.req.valid('json');
+    const bounds = new RequestBounds(c, WRITE_MS, clock);
+    const createdAt = new Date(clock.now()).toISOString();
+    const conversation = { caller, metadata, state: FIRST_STATE, createdAt };
+    const record = await records.create(id, conversation, bounds.options());
+    const log = await begun(() => turns.create(id, [], bounds.options()));
+    const headers = {
+      'x-cache-durable': heldBy(record, log),
+      location: `/conversations/${encodeURIComponent(id)}`,
+    };
+    return c.json({ id, ...conversation }, 201, headers);
+  });
+
+  router.openapi(hangup, async (c) => {
+    const { id } = c.req.valid('param');
+    const bounds = new RequestBounds(c, HANGUP_MS, clock);
+    const report = await flushed(cache, id, bounds);
+    if (report.unknown || report.remaining > 0) {
+      const detail = report.unknown
+        ? 'What of this call is still pending could not be found out in time.'
+        : `${report.remaining} keys of this call are still pending.`;
+      throw new ProblemError(503, detail, { id, ...report });
+    }
+    // Asked only now: what was deleted may still have been pending.
+    if (report.flushed === 0 && (await isKnownAbsent(records, id, bounds))) throw notFound();
+    return c.json({ id, ...report }, 200);
+  });
+
+  return router;
+}
+
+/** A log without a record is left from a request that failed halfway: it is taken over. */
+async function begun(create: () => Promise<Receipt>): Promise<Receipt | undefined> {
+  try {
+    return await create();
+  } catch (error) {
+    if (error instanceof ConflictError) return undefined;
+    throw error;
+  }
+}
+
+async function flushed(cache: Cache, id: string, bounds: RequestBounds): Promise<ScopeFlushReport> {
+  const options = bounds.options();
+  try {
+    return await cache.scope(CALL_SCOPE, id).flush(options);
+  } catch (error) {
+    if (!(error instanceof TimeoutError)) throw error;
+    return { flushed: 0, failed: 0, remaining: 0, unknown: true, ms: options.deadline };
+  }
+}

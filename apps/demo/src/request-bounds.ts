@@ -1,0 +1,30 @@
+/**
+ * How long a request may take, all of its calls together, and that nobody goes on waiting for a
+ * client that has hung up. The work itself goes on: others may share it, and a write that was
+ * asked for may stand.
+ */
+import { type CallOptions, type Clock, systemClock } from '@cache/core';
+import type { Context } from 'hono';
+
+/** Milliseconds that each kind of request may take. */
+export const READ_MS = 3000;
+export const WRITE_MS = 5000;
+export const HANGUP_MS = 5000;
+
+export class RequestBounds {
+  readonly #clock: Clock;
+  readonly #signal: AbortSignal;
+  readonly #until: number;
+
+  constructor(c: Context, ms: number, clock: Clock = systemClock) {
+    this.#clock = clock;
+    this.#signal = c.req.raw.signal;
+    this.#until = clock.monotonic() + ms;
+  }
+
+  /** For the next call: what is left, or this part of it. */
+  options(part: number = 1): CallOptions & { readonly deadline: number } {
+    const left = this.#until - this.#clock.monotonic();
+    return { signal: this.#signal, deadline: Math.max(1, Math.floor(left * part)) };
+  }
+}

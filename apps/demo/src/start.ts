@@ -1,0 +1,135 @@
+/**
+ * `npm start`: everything for a first look. Servers of its own where none are configured, then
+ * the service, then what to paste. Its data is under `.data/` and is there the next time.
+ */
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { join, relative } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { ConfigError } from '@cache/core';
+import { pino } from 'pino';
+import { type DataLock, lockDirectory } from './data-lock.ts';
+import { type Embedded, type Environment, startEmbedded } from './embedded.ts';
+import { openService, type Service } from './service.ts';
+import { drainOnSignals } from './shutdown.ts';
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+const DATA = join(ROOT, '.data');
+const FIRST_PORT = 3000;
+const PORTS_TRIED = 100;
+/** Another start that was just told to end gets this long to drain. */
+const PATIENCE_MS = 15_000;
+/** What a killed program leaves running is ended by its watchdog, at once, but after it. */
+const WATCHDOG_MS = 300;
+
+const logger = pino({ base: null });
+
+interface Running {
+  readonly lock: DataLock;
+  readonly embedded: Embedded;
+  readonly service: Service;
+}
+
+/** Closed in the opposite order: the servers only when nothing is left to be written. */
+const opened: { close(): Promise<void> }[] = [];
+let starting: Promise<Running> | undefined;
+
+drainOnSignals({
+  async drain(signal) {
+    say(`\n${signal}: draining. Once more to end at once.`);
+    await starting?.catch(() => undefined);
+    for (const part of opened.reverse()) await part.close();
+    say('Stopped.');
+  },
+});
+
+try {
+  starting = start();
+  show(await starting);
+} catch (error) {
+  for (const part of opened.reverse()) await part.close();
+  if (!(error instanceof ConfigError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exit(1);
+}
+
+async function start(): Promise<Running> {
+  const lock = await locked();
+  opened.push({ close: () => lock.release() });
+  const embedded = await startEmbedded({ env: process.env, directory: DATA, say });
+  opened.push(embedded);
+  const env = { ...embedded.env, PORT: await portFor(embedded.env) };
+  const service = await openService({ env, logger });
+  opened.push(service);
+  return { lock, embedded, service };
+}
+
+async function locked(): Promise<DataLock> {
+  const lock = await lockDirectory(DATA, {
+    patienceMs: PATIENCE_MS,
+    onWait: () => say('Waiting for the start before this one to end ...'),
+  });
+  if (lock === undefined) {
+    throw new ConfigError(
+      'Another `npm start` of this folder is running: stop it first, or use it',
+    );
+  }
+  if (lock.wasAbandoned) await sleep(WATCHDOG_MS);
+  return lock;
+}
+
+/** The port that was asked for; otherwise the first one from 3000 that is free. */
+async function portFor(env: Environment): Promise<string> {
+  const asked = env.PORT?.trim();
+  if (asked !== undefined && asked !== '') return asked;
+  for (let port = FIRST_PORT; port < FIRST_PORT + PORTS_TRIED; port += 1) {
+    if (await isFree(port, env.HOST?.trim() || '127.0.0.1')) return String(port);
+  }
+  return '0';
+}
+
+async function isFree(port: number, host: string): Promise<boolean> {
+  const probe = createServer();
+  try {
+    const ready = once(probe, 'listening');
+    probe.listen(port, host);
+    await ready;
+    return true;
+  } catch {
+    return false;
+  } finally {
+    probe.close();
+  }
+}
+
+function show({ embedded, service }: Running): void {
+  const { redis, supabase, env } = embedded;
+  const { url, adminToken, apiToken } = service;
+  const data = relative(process.cwd(), DATA) || DATA;
+  const api = apiToken === undefined ? '' : ` -H 'authorization: Bearer ${apiToken}'`;
+  const metrics = env.CACHE_METRICS_TOKEN?.trim()
+    ? ` -H 'authorization: Bearer ${adminToken}'`
+    : '';
+  const about = [
+    `Service      ${url}   (to browse: ${url}/docs)`,
+    `Redis        ${redis?.url ?? (env.REDIS_URL === 'off' ? 'off' : 'as configured')}`,
+    supabase === undefined
+      ? 'Supabase     as configured'
+      : `Supabase     ${supabase.url}   secret key ${supabase.secretKey}`,
+    ...((redis ?? supabase) === undefined ? [] : [`Data         ${data}`]),
+    `Admin token  ${adminToken}`,
+    '',
+    'To paste:',
+    `  curl -X POST ${url}/conversations${api} -H 'content-type: application/json' -d '{"caller":"+49 30 1234567"}'`,
+    `  curl ${url}/cache/metrics${metrics}`,
+    `  curl -X POST ${url}/admin/cache/sync -H 'authorization: Bearer ${adminToken}'`,
+    '',
+    `Ready after ${(process.uptime()).toFixed(1)} s. Ctrl-C drains and stops all of it.`,
+  ];
+  say(about.join('\n'));
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

@@ -1,0 +1,101 @@
+/**
+ * Something is said. The turn's id makes it idempotent: the same request again adds nothing, and
+ * is answered with what is stored. The same id with other words is refused, because an answer
+ * of 201 would acknowledge words that are stored nowhere.
+ */
+import { randomUUID } from 'node:crypto';
+import { type Clock, timeOfVersion } from '@cache/core';
+import { createRouter, json, ProblemError, problems, type Router } from '@cache/http';
+import { createRoute, z } from '@hono/zod-openapi';
+import {
+  type Conversations,
+  momentSchema,
+  roleSchema,
+  type Turn,
+  turnSchema,
+} from './conversations.ts';
+import { RequestBounds, WRITE_MS } from './request-bounds.ts';
+import {
+  bodyRefusals,
+  common,
+  durableHeader,
+  heldBy,
+  idSchema,
+  isKnownAbsent,
+  isNoAnswer,
+  notFound,
+} from './route-parts.ts';
+
+const newTurn = z
+  .strictObject({
+    id: idSchema.optional().openapi({ example: 'turn-1' }),
+    role: roleSchema,
+    text: z.string().openapi({ example: 'I would like a room for two nights.' }),
+    at: momentSchema.optional(),
+  })
+  .openapi('NewTurn');
+
+const say = createRoute({
+  ...common,
+  method: 'post',
+  path: '/conversations/{id}/turns',
+  summary: 'Something was said',
+  description:
+    'Idempotent by the id, in the body or as Idempotency-Key: the same again adds nothing and is answered with what is stored; the same id with other words is 409.',
+  request: {
+    params: z.object({ id: idSchema }),
+    headers: z.object({
+      'idempotency-key': idSchema
+        .optional()
+        .openapi({ description: 'The id, where the body has none.', example: 'turn-1' }),
+    }),
+    body: { required: true, content: { 'application/json': { schema: newTurn } } },
+  },
+  responses: {
+    201: {
+      ...json('Something that survives this process holds it.', turnSchema),
+      headers: durableHeader,
+    },
+    ...bodyRefusals,
+    404: problems[404],
+    409: problems[409],
+    503: problems[503],
+  },
+});
+
+export function turnsRouter({ records, turns }: Conversations, clock: Clock): Router {
+  const router = createRouter();
+
+  router.openapi(say, async (c) => {
+    const { id } = c.req.valid('param');
+    const body = c.req.valid('json');
+    const given = body.id ?? c.req.valid('header')['idempotency-key'];
+    const bounds = new RequestBounds(c, WRITE_MS, clock);
+    const begun = clock.now();
+    if (await isKnownAbsent(records, id, bounds)) throw notFound();
+    const turn = {
+      id: given ?? randomUUID(),
+      role: body.role,
+      text: body.text,
+      at: body.at ?? begun,
+    };
+    const receipt = await turns.append(id, turn, bounds.options());
+    // An item that was there keeps its version, and that is from before this request.
+    const isNew = given === undefined || timeOfVersion(receipt.version) >= begun;
+    const answer = isNew ? turn : await stored(id, turn, bounds);
+    return c.json(answer, 201, { 'x-cache-durable': heldBy(receipt) });
+  });
+
+  async function stored(id: string, turn: Turn, bounds: RequestBounds): Promise<Turn> {
+    const there = await turns.snapshot(id, bounds.options()).catch((error: unknown) => {
+      // It is there; with which words can't be known now.
+      if (isNoAnswer(error)) return undefined;
+      throw error;
+    });
+    const same = there?.items.find((item) => item.id === turn.id)?.value ?? turn;
+    if (same.role === turn.role && same.text === turn.text) return same;
+    throw new ProblemError(409, 'Another turn was stored under this id.');
+  }
+
+  return router;
+}
