@@ -37,7 +37,7 @@ export function createApp(options: AppOptions): Router {
     version: '1',
     description:
       'Conversations of a call-automation service, kept in memory, Redis and Supabase. A write that was acknowledged is never lost.',
-    before: [requestId(), requestLog(logger, clock)],
+    before: [requestId({ limitLength: 64 }), requestLog(logger, clock)],
     routers: [
       closed,
       callsRouter(cache, conversations, clock),

@@ -7,7 +7,6 @@ import {
   type Cache,
   type Clock,
   ConflictError,
-  type Receipt,
   type ScopeFlushReport,
   TimeoutError,
 } from '@cache/core';
@@ -23,11 +22,14 @@ import {
   heldBy,
   idSchema,
   isKnownAbsent,
+  isNoAnswer,
   notFound,
   refusals,
 } from './route-parts.ts';
 
 const FIRST_STATE = 'active';
+/** Between two attempts to flush a call. */
+const AGAIN_MS = 100;
 
 const newConversation = z
   .strictObject({
@@ -91,9 +93,10 @@ export function callsRouter(cache: Cache, conversations: Conversations, clock: C
     const createdAt = new Date(clock.now()).toISOString();
     const conversation = { caller, metadata, state: FIRST_STATE, createdAt };
     const record = await records.create(id, conversation, bounds.options());
-    const log = await begun(() => turns.create(id, [], bounds.options()));
+    await begun(() => turns.create(id, [], bounds.options()));
     const headers = {
-      'x-cache-durable': heldBy(record, log),
+      // An empty log has nothing that could be lost.
+      'x-cache-durable': heldBy(record),
       location: `/conversations/${encodeURIComponent(id)}`,
     };
     return c.json({ id, ...conversation }, 201, headers);
@@ -102,7 +105,7 @@ export function callsRouter(cache: Cache, conversations: Conversations, clock: C
   router.openapi(hangup, async (c) => {
     const { id } = c.req.valid('param');
     const bounds = new RequestBounds(c, HANGUP_MS, clock);
-    const report = await flushed(cache, id, bounds);
+    const report = await flushed(cache, id, bounds, clock);
     if (report.unknown || report.remaining > 0) {
       const detail = report.unknown
         ? 'What of this call is still pending could not be found out in time.'
@@ -117,17 +120,44 @@ export function callsRouter(cache: Cache, conversations: Conversations, clock: C
   return router;
 }
 
-/** A log without a record is left from a request that failed halfway: it is taken over. */
-async function begun(create: () => Promise<Receipt>): Promise<Receipt | undefined> {
+/**
+ * The log is whole from its first turn on. One that is there is left from a request that failed
+ * halfway, and is taken over; where no tier can say, it is whole when Supabase answers again.
+ */
+async function begun(create: () => Promise<unknown>): Promise<void> {
   try {
-    return await create();
+    await create();
   } catch (error) {
-    if (error instanceof ConflictError) return undefined;
-    throw error;
+    if (!(error instanceof ConflictError || isNoAnswer(error))) throw error;
   }
 }
 
-async function flushed(cache: Cache, id: string, bounds: RequestBounds): Promise<ScopeFlushReport> {
+/** Again, where something was said meanwhile, or Redis was slow once, and while there is time. */
+async function flushed(
+  cache: Cache,
+  id: string,
+  bounds: RequestBounds,
+  clock: Clock,
+): Promise<ScopeFlushReport> {
+  const start = clock.monotonic();
+  let rows = 0;
+  for (;;) {
+    const report = await flushedOnce(cache, id, bounds);
+    rows += report.flushed;
+    const isHealthy = cache.stats().tiers.l2.breaker.state === 'CLOSED';
+    const mayHelp = report.unknown ? isHealthy : report.remaining > 0 && report.failed === 0;
+    if (!mayHelp || bounds.left < AGAIN_MS * 2) {
+      return { ...report, flushed: rows, ms: clock.monotonic() - start };
+    }
+    await new Promise<void>((resolve) => void clock.after(AGAIN_MS, resolve));
+  }
+}
+
+async function flushedOnce(
+  cache: Cache,
+  id: string,
+  bounds: RequestBounds,
+): Promise<ScopeFlushReport> {
   const options = bounds.options();
   try {
     return await cache.scope(CALL_SCOPE, id).flush(options);

@@ -5,7 +5,6 @@
 import { access, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ConfigError } from '@cache/core';
 import {
   MissingRedisError,
   type RedisServer,
@@ -30,6 +29,14 @@ export interface Embedded {
   readonly redis: RedisServer | undefined;
   readonly supabase: SupabaseServer | undefined;
   close(): Promise<void>;
+}
+
+/**
+ * A variable that can't be used. Not a `ConfigError` of the cache, because that takes longer to
+ * load than these servers should have to wait for.
+ */
+export class EmbeddedError extends Error {
+  override readonly name = 'EmbeddedError';
 }
 
 /** A variable that only `npm start` reads. */
@@ -130,7 +137,7 @@ function portOf(env: Environment, name: EmbeddedVariable['name']): number | unde
   if (value === undefined) return undefined;
   const port = /^\d{1,5}$/.test(value) ? Number(value) : Number.NaN;
   if (port >= 1 && port <= 65_535) return port;
-  throw new ConfigError(`${name} takes a port, from 1 to 65535, got ${JSON.stringify(value)}`);
+  throw new EmbeddedError(`${name} takes a port, from 1 to 65535, got ${JSON.stringify(value)}`);
 }
 
 function isSet(value: string | undefined): boolean {

@@ -22,9 +22,13 @@ export class RequestBounds {
     this.#until = clock.monotonic() + ms;
   }
 
+  /** Milliseconds. */
+  get left(): number {
+    return Math.max(0, this.#until - this.#clock.monotonic());
+  }
+
   /** For the next call: what is left, or this part of it. */
   options(part: number = 1): CallOptions & { readonly deadline: number } {
-    const left = this.#until - this.#clock.monotonic();
-    return { signal: this.#signal, deadline: Math.max(1, Math.floor(left * part)) };
+    return { signal: this.#signal, deadline: Math.max(1, Math.floor(this.left * part)) };
   }
 }

@@ -72,11 +72,11 @@ export const durableHeader: { 'x-cache-durable': DocumentedHeader } = {
 
 const HOLDERS = ['l2', 'l3', 'journal'] as const;
 
-/** For `x-cache-durable`. */
-export function heldBy(...receipts: readonly (Pick<Receipt, 'held'> | undefined)[]): string {
-  return HOLDERS.filter((holder) =>
-    receipts.some((receipt) => receipt?.held.includes(holder)),
-  ).join(',');
+/** For `x-cache-durable`: what holds all of these writes; where nothing does, what holds any. */
+export function heldBy(...receipts: readonly Pick<Receipt, 'held'>[]): string {
+  const all = HOLDERS.filter((holder) => receipts.every(({ held }) => held.includes(holder)));
+  const any = HOLDERS.filter((holder) => receipts.some(({ held }) => held.includes(holder)));
+  return (all.length > 0 ? all : any).join(',');
 }
 
 export function notFound(): ProblemError {

@@ -7,11 +7,9 @@ import { createServer } from 'node:net';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { ConfigError } from '@cache/core';
-import { pino } from 'pino';
 import { type DataLock, lockDirectory } from './data-lock.ts';
-import { type Embedded, type Environment, startEmbedded } from './embedded.ts';
-import { openService, type Service } from './service.ts';
+import { type Embedded, EmbeddedError, type Environment, startEmbedded } from './embedded.ts';
+import type { Service } from './service.ts';
 import { drainOnSignals } from './shutdown.ts';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
@@ -22,8 +20,6 @@ const PORTS_TRIED = 100;
 const PATIENCE_MS = 15_000;
 /** What a killed program leaves running is ended by its watchdog, at once, but after it. */
 const WATCHDOG_MS = 300;
-
-const logger = pino({ base: null });
 
 interface Running {
   readonly lock: DataLock;
@@ -49,20 +45,34 @@ try {
   show(await starting);
 } catch (error) {
   for (const part of opened.reverse()) await part.close();
-  if (!(error instanceof ConfigError)) throw error;
-  process.stderr.write(`${error.message}\n`);
+  if (!(await isForTheUser(error))) throw error;
+  process.stderr.write(`${error instanceof Error ? error.message : error}\n`);
   process.exit(1);
 }
 
 async function start(): Promise<Running> {
   const lock = await locked();
   opened.push({ close: () => lock.release() });
-  const embedded = await startEmbedded({ env: process.env, directory: DATA, say });
-  opened.push(embedded);
+  const servers = startEmbedded({ env: process.env, directory: DATA, say });
+  // The service is loaded while its servers start: both take a second.
+  const [embedded, { openService }, { pino }] = await Promise.all([
+    servers.then((started) => {
+      opened.push(started);
+      return started;
+    }),
+    import('./service.ts'),
+    import('pino'),
+  ]);
   const env = { ...embedded.env, PORT: await portFor(embedded.env) };
-  const service = await openService({ env, logger });
+  const service = await openService({ env, logger: pino({ base: null }) });
   opened.push(service);
   return { lock, embedded, service };
+}
+
+/** It names what to change, and a stack would only hide it. */
+async function isForTheUser(error: unknown): Promise<boolean> {
+  const { ConfigError } = await import('@cache/core');
+  return error instanceof ConfigError || error instanceof EmbeddedError;
 }
 
 async function locked(): Promise<DataLock> {
@@ -71,7 +81,7 @@ async function locked(): Promise<DataLock> {
     onWait: () => say('Waiting for the start before this one to end ...'),
   });
   if (lock === undefined) {
-    throw new ConfigError(
+    throw new EmbeddedError(
       'Another `npm start` of this folder is running: stop it first, or use it',
     );
   }

@@ -53,11 +53,12 @@ async function tour(): Promise<number> {
 
 async function beginning(a: ServiceProcess, speaker: Speaker, stored: StoredTurns): Promise<void> {
   step('A call begins. Its turns reach A and B in turn.');
-  await fetch(`${a.url}/conversations`, {
+  const response = await fetch(`${a.url}/conversations`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ id: CALL, caller: '+49 30 1234567' }),
   });
+  if (response.status !== 201) throw new Error(`the call did not begin: ${response.status}`);
   await speaker.say();
   await spoken(speaker, 3000);
   tell(

@@ -20,6 +20,7 @@ import { SupabaseTier } from './tiers/supabase/supabase.ts';
 import type { SharedTier } from './tiers/tier.ts';
 import { Drainer } from './write/drainer.ts';
 import { Flusher } from './write/flusher.ts';
+import { gathered } from './write/gathered.ts';
 import { Ladder } from './write/ladder.ts';
 import { Outbox } from './write/outbox.ts';
 import { Repair } from './write/repair.ts';
@@ -110,7 +111,7 @@ export class Assembly {
       copies,
       outbox,
       shared: foreground,
-      durable,
+      durable: gathered(durable, options.sync.concurrency, options.bulkhead.queue),
       // Marks left from now on are repaired by the trial, before anybody reads L2 again.
       isBypassed: () => this.shared?.guard.state === 'OPEN',
       onHeld: () => this.drainer.nudge(),

@@ -109,39 +109,46 @@ test('a forced sync is 401 without the token, and leaves nothing pending on any 
 test.each([
   ['forgotten key by key', 'forget'],
   ['emptied with Redis', 'empty'],
-])('a preload after L1 and L2 were %s: the next read is l1, that of the other instance l2', async (_, how) => {
-  const { a, b, redis } = fleet;
-  await healthy(a, b);
-  const id = `preload-${how}`;
-  const ledger = new Ledger(supabase);
-  await ledger.begin(a, id);
-  await ledger.say(a, id);
-  await ledger.say(b, id);
-  await ledger.read(a, id);
-  await ledger.read(b, id);
-  expect((await b.admin('POST', '/admin/cache/sync')).status).toBe(200);
+])(
+  'a preload after L1 and L2 were %s: the next read is l1, that of the other instance l2',
+  async (_, how) => {
+    const { a, b, redis } = fleet;
+    await healthy(a, b);
+    const id = `preload-${how}`;
+    const ledger = new Ledger(supabase);
+    await ledger.begin(a, id);
+    await ledger.say(a, id);
+    await ledger.say(b, id);
+    await ledger.read(a, id);
+    await ledger.read(b, id);
+    expect((await b.admin('POST', '/admin/cache/sync')).status).toBe(200);
 
-  if (how === 'empty') await redis.empty();
-  else {
-    expect((await a.admin('DELETE', `/admin/cache/entries/conversations/${id}`)).status).toBe(204);
-    expect((await a.admin('DELETE', `/admin/cache/entries/turns/${id}`)).status).toBe(204);
-  }
-  await eventually(async () => {
-    for (const namespace of ['conversations', 'turns']) {
-      for (const instance of [a, b]) {
-        expect(await instance.copies(namespace, id), `${namespace} on ${instance.name}`).toEqual([]);
-      }
+    if (how === 'empty') await redis.empty();
+    else {
+      expect((await a.admin('DELETE', `/admin/cache/entries/conversations/${id}`)).status).toBe(
+        204,
+      );
+      expect((await a.admin('DELETE', `/admin/cache/entries/turns/${id}`)).status).toBe(204);
     }
-  });
-  await healthy(a, b);
+    await eventually(async () => {
+      for (const namespace of ['conversations', 'turns']) {
+        for (const instance of [a, b]) {
+          expect(await instance.copies(namespace, id), `${namespace} on ${instance.name}`).toEqual(
+            [],
+          );
+        }
+      }
+    });
+    await healthy(a, b);
 
-  const { status, body } = await a.ask('POST', `/cache/preload/${id}`);
-  expect({ status, body }).toMatchObject({
-    status: 200,
-    body: { id, loaded: 2, missing: 0, tiers: { l3: 2 } },
-  });
-  const first = await a.read(id);
-  const second = await b.read(id);
-  expect([first.tier, second.tier]).toEqual(['l1', 'l2']);
-  await ledger.expectWhole([a, b]);
-});
+    const { status, body } = await a.ask('POST', `/cache/preload/${id}`);
+    expect({ status, body }).toMatchObject({
+      status: 200,
+      body: { id, loaded: 2, missing: 0, tiers: { l3: 2 } },
+    });
+    const first = await a.read(id);
+    const second = await b.read(id);
+    expect([first.tier, second.tier]).toEqual(['l1', 'l2']);
+    await ledger.expectWhole([a, b]);
+  },
+);

@@ -89,15 +89,16 @@ export class Ledger {
     return (await this.#stored.of(conversation)).map(({ id }) => id);
   }
 
-  /** How many acknowledged turns L3 lacks. */
-  async lacking(): Promise<number> {
+  /** How many acknowledged turns L3 lacks, of the first so many. */
+  async lacking(of: number = this.acknowledged): Promise<number> {
+    const asked = this.#acknowledged.slice(0, of);
     const lacking = await Promise.all(
       this.conversations.map(async (conversation) => {
         const stored = new Set(await this.inL3(conversation));
-        return this.#of(conversation).filter(({ turn }) => !stored.has(turn)).length;
+        return asked.filter((one) => one.conversation === conversation && !stored.has(one.turn));
       }),
     );
-    return lacking.reduce((sum, count) => sum + count, 0);
+    return lacking.flat().length;
   }
 
   /**

@@ -22,10 +22,14 @@ afterAll(async () => {
   await supabase?.close();
 });
 
-/** Conversations under names of this test's own, begun on these instances by turns. */
+/**
+ * Conversations under names of this test's own, begun on these instances by turns, and known to
+ * L3: until that is so, and Redis is away, an instance can't know what another one began (G3).
+ */
 async function begun(ledger: Ledger, prefix: string, on: readonly Instance[]): Promise<void> {
   const ids = Array.from({ length: CONVERSATIONS }, (_, index) => `${prefix}-${index}`);
   await Promise.all(ids.map((id, index) => ledger.begin(chosen(on, index), id)));
+  await expectSynced(chosen(on, 0));
 }
 
 /** In every conversation at once, one turn after the other, said to these instances by turns. */
@@ -46,11 +50,18 @@ function chosen(on: readonly Instance[], index: number): Instance {
   return instance;
 }
 
-/** The fault would hit nothing if L3 had everything already. */
-async function expectPending(ledger: Ledger, least: number): Promise<void> {
-  expect(await ledger.lacking(), 'turns that only Redis and memory hold').toBeGreaterThanOrEqual(
-    least,
-  );
+/**
+ * The fault would hit nothing if L3 had these turns already. Some it may have: on a busy machine
+ * Redis is not always in time, and then a write goes through.
+ */
+async function expectPending(ledger: Ledger, turns: number): Promise<void> {
+  const lacking = await ledger.lacking();
+  expect(lacking, 'turns that only Redis and memory hold').toBeGreaterThan(turns / 2);
+}
+
+/** Nobody asks for it: who holds a write that Redis may have lost brings it to L3 at once. */
+async function expectSaved(ledger: Ledger, turns: number): Promise<void> {
+  await eventually(async () => expect(await ledger.lacking(turns), 'not in L3').toBe(0));
 }
 
 async function expectSynced(instance: Instance): Promise<void> {
@@ -68,11 +79,13 @@ test('G1: Redis killed and brought back empty with writes pending loses no ackno
   await talk(ledger, [a, b], 4);
   await expectPending(ledger, 4 * CONVERSATIONS);
 
+  const before = ledger.acknowledged;
   await redis.kill();
   await talk(ledger, [a, b], 2);
   await redis.restart();
   await talk(ledger, [b, a], 2);
   await healthy(a, b);
+  await expectSaved(ledger, before);
   await talk(ledger, [a, b], 2);
   await expectSynced(b);
   await drained(a, b);
@@ -87,9 +100,11 @@ test('G1: Redis emptied in the middle of a call, its connections left alone, los
   await talk(ledger, [a, b], 4);
   await expectPending(ledger, 4 * CONVERSATIONS);
 
+  const before = ledger.acknowledged;
   await redis.empty();
   await talk(ledger, [a, b], 4);
   await healthy(a, b);
+  await expectSaved(ledger, before);
   await expectSynced(b);
   await drained(a, b);
   await ledger.expectWhole([a, b]);
@@ -103,6 +118,7 @@ test('G1: Redis restarted from a dump older than the last writes loses and regre
   await talk(ledger, [a, b], 2);
   await expectSynced(a);
   await talk(ledger, [a, b], 2);
+  await expectPending(ledger, 2 * CONVERSATIONS);
   // Some of it is settled in the dump, some pending. Later it is settled; then more is pending.
   const dump = await redis.snapshot();
   await talk(ledger, [a, b], 1);
@@ -110,9 +126,11 @@ test('G1: Redis restarted from a dump older than the last writes loses and regre
   await talk(ledger, [b, a], 3);
   await expectPending(ledger, 3 * CONVERSATIONS);
 
+  const before = ledger.acknowledged;
   await redis.restart({ from: dump });
   await talk(ledger, [a, b], 3);
   await healthy(a, b);
+  await expectSaved(ledger, before);
   await talk(ledger, [a, b], 1);
   await expectSynced(a);
   await drained(a, b);
@@ -135,7 +153,7 @@ test('G1: one instance SIGKILLed with writes pending: the other adopts them, una
     const heard = (await b.read(conversation)).turns.map(({ id }) => id);
     expect(heard).toEqual(expect.arrayContaining([...ledger.acknowledgedBy(a, conversation)]));
   }
-  await eventually(async () => expect(await ledger.lacking(), 'not adopted').toBe(0));
+  await expectSaved(ledger, ledger.acknowledged);
   await expectSynced(b);
   await drained(b);
   await ledger.expectWhole([b]);
@@ -146,8 +164,6 @@ test('G3: an instance cut off from Redis, while another is not, hears and is hea
   const { a, b, proxy } = fleet;
   const ledger = new Ledger(supabase);
   await begun(ledger, 'cut', [a, b]);
-  // What a began is known to b by Redis or by L3; that b, cut off, needs the latter is its limit.
-  await expectSynced(a);
   await talk(ledger, [a, b], 4);
   await expectPending(ledger, 4 * CONVERSATIONS);
 

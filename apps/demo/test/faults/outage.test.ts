@@ -82,21 +82,21 @@ test('G5: with Redis killed, then frozen, under a steady load on two instances n
   const delay = monitorEventLoopDelay({ resolution: 5 });
   delay.enable();
   const load = await Load.start({ ledger, instances, prefix: 'outage' });
-  await load.goesOn(120);
+  await load.goesOn(200);
   await outage(
     instances,
     load,
     () => redis.kill(),
     () => redis.restart(),
   );
-  await load.goesOn(60);
+  await load.goesOn(120);
   await outage(
     instances,
     load,
     () => redis.freeze(),
     () => redis.thaw(),
   );
-  await load.goesOn(60);
+  await load.goesOn(120);
   await load.stop();
   delay.disable();
 

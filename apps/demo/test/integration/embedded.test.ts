@@ -16,6 +16,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await embedded?.close();
+  embedded = undefined;
   await rm(directory, { recursive: true, force: true });
 });
 
@@ -62,7 +63,7 @@ test('G1: what was said is there after the next start, also what Supabase did no
   } finally {
     await again.close();
   }
-});
+}, 60_000);
 
 test('a port or a key that is given is used', async () => {
   const env = { REDIS_URL: 'off', SUPABASE_SECRET_KEY: 'sb_secret_given' };

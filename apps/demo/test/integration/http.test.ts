@@ -3,7 +3,7 @@
  * the question whether every documented answer was seen. `lost` is the same service whose
  * servers are not there at all.
  */
-import { type Cache, createCache, memory, redis, supabase } from '@cache/core';
+import { type Cache, createCache, memory, metricNames, redis, supabase } from '@cache/core';
 import type { Router } from '@cache/http';
 import { type Stack, startStack } from '@cache/testing';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -184,7 +184,9 @@ describe('something is said', () => {
 
   test('other words under an id that is taken are 409, and change nothing', async () => {
     await begun('other', 'first');
-    // Versions count milliseconds: within one of them, both could be the first.
+    // Versions count milliseconds: within one of them, either could be the first.
+    const said = Date.now();
+    await vi.waitUntil(() => Date.now() > said);
     const body = { id: 't1', role: 'caller', text: 'second' };
     expect(await statusOf('POST', '/conversations/other/turns', { body })).toBe(409);
     const read = await ask('GET', '/conversations/other');
@@ -541,7 +543,11 @@ describe('what operators ask', () => {
   test('the metrics need their own token', async () => {
     const headers = bearer(auth.metricsToken);
     expect(await statusOf('GET', '/cache/metrics', { headers })).toBe(200);
-    expect(await statusOf('GET', '/metrics', { headers })).toBe(200);
+    const text = await (await ask('GET', '/metrics', { headers })).text();
+    for (const name of metricNames) expect(text).toContain(`# TYPE ${name} `);
+    // Names of namespaces and tiers, never a key.
+    expect(text).toContain('namespace="conversations"');
+    expect(text).not.toMatch(/begin-1|crowd|nobody/);
   });
 });
 

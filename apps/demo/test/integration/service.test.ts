@@ -10,7 +10,7 @@ import { MIGRATIONS } from '../../src/embedded.ts';
 import { openService } from '../../src/service.ts';
 import { StoredTurns } from '../../src/stored-turns.ts';
 import { lines } from '../support/lines.ts';
-import { runMain } from '../support/main-program.ts';
+import { runMain } from '../support/program.ts';
 import { type ServiceProcess, startService } from '../support/service.ts';
 
 let stack: Stack;

@@ -10,8 +10,10 @@
  *             never run again, because its first result may stand.
  *
  * Updates of one key take turns inside a process, so that they compete only with other
- * processes; those retries back off. A turn whose deadline has passed writes nothing any more,
- * and whoever is next does not wait for it.
+ * processes; those retries back off. Who comes while a turn is under way shares the next one: each
+ * function is given what the one before it made, and one swap stands for all of them, or for none.
+ * So a crowd costs L3 a few swaps, and a process with much to do does not starve behind another.
+ * Whose deadline has passed writes nothing any more, and nobody else waits for his function.
  */
 
 import { within } from '../deadline.ts';
@@ -58,11 +60,39 @@ const MAX_SAME_CALLS = 4;
 const MAX_BACKOFF_MS = 50;
 /** Updates of one key that may wait for their turn. */
 const MAX_WAITING = 1000;
+/** Updates of one key that may share a turn. */
+const MAX_TOGETHER = 100;
+
+/** One update in the line of its key. Its first answer counts. */
+interface Waiting {
+  readonly request: UpdateRequest<unknown>;
+  readonly isAnswered: boolean;
+  /** Runs the function. Its last result is what {@link accept} answers with. */
+  decide(base: ValueWrite | undefined): Promise<Decision<unknown>>;
+  accept(receipt: Receipt): void;
+  reject(error: unknown): void;
+}
+
+/** What the updates of one turn come to, in their order. */
+interface Plan {
+  /** Stands for all of them. `undefined`: nobody changes anything. */
+  readonly write: ValueWrite | undefined;
+  readonly decided: readonly { readonly one: Waiting; readonly version: number }[];
+  /** What they refused is not there before the write is. */
+  readonly refused: readonly { readonly one: Waiting; readonly error: unknown }[];
+}
+
+/** What a turn begins with. */
+interface Base {
+  readonly seen: ValueWrite | undefined;
+  /** L3 said so. A copy in L2 may be older than what went around it. */
+  readonly isSure: boolean;
+}
 
 export class Updates {
   readonly #ladder: Ladder;
   readonly #flush: (id: AddressId) => Promise<unknown>;
-  readonly #turns = new Map<AddressId, { last: Promise<unknown>; waiting: number }>();
+  readonly #lines = new Map<AddressId, Waiting[]>();
 
   constructor(ladder: Ladder, flush: (id: AddressId) => Promise<unknown>) {
     this.#ladder = ladder;
@@ -70,71 +100,134 @@ export class Updates {
   }
 
   async update<R>(request: UpdateRequest<R>): Promise<Updated<R>> {
-    const { clock } = this.#ladder.parts;
     const { id, namespace } = request.address;
-    const line = this.#turns.get(id) ?? { last: Promise.resolve(), waiting: 0 };
-    if (line.waiting >= MAX_WAITING) {
+    const line = this.#lines.get(id);
+    if (line !== undefined && line.length >= MAX_WAITING) {
       const message = `more than ${MAX_WAITING} updates of one key of ${namespace} wait`;
       throw new OverloadedError(message, { outcome: 'none' });
     }
-    this.#turns.set(id, line);
-    line.waiting += 1;
-    const turn = line.last.then(() => this.#turn(request));
-    const left = Math.max(0, request.until - clock.monotonic());
-    line.last = within(turn, left, () => tooLate(namespace), clock).catch(() => {});
-    try {
-      return await turn;
-    } finally {
-      line.waiting -= 1;
-      if (line.waiting === 0) this.#turns.delete(id);
-    }
+    return await new Promise((resolve, reject) => {
+      const one = waitingFor(request, resolve, reject);
+      if (line === undefined) void this.#serve(request.address, [one]);
+      else line.push(one);
+    });
   }
 
-  async #turn<R>(request: UpdateRequest<R>): Promise<Updated<R>> {
+  async #serve({ id, namespace }: Address, line: Waiting[]): Promise<void> {
+    const { clock } = this.#ladder.parts;
+    this.#lines.set(id, line);
+    while (line.length > 0) {
+      const together = line.splice(0, MAX_TOGETHER);
+      const left = Math.max(0, lastOf(together) - clock.monotonic());
+      await within(this.#turn(together), left, () => tooLate(namespace), clock).catch(() => {});
+    }
+    this.#lines.delete(id);
+  }
+
+  /** Answers everybody; never rejects. */
+  async #turn(together: readonly Waiting[]): Promise<void> {
     const { copies } = this.#ladder.parts;
-    const { id } = request.address;
-    this.#checkTime(request);
-    const ticket = copies.enter(id);
-    copies.move(id);
+    const [first] = this.#inTime(together);
+    if (first === undefined) return;
+    const { address } = first.request;
+    const ticket = copies.enter(address.id);
+    copies.move(address.id);
     try {
-      let base = await this.#base(request.address);
-      for (let round = 0; ; round += 1) {
-        const decision = await request.decide(base);
-        this.#checkTime(request);
-        if (!decision.write) {
-          return { receipt: { version: versionOf(base), held: ['l3'] }, result: decision.result };
-        }
-        const { payload, expiresAt, tags, result } = decision;
-        const { address, scope } = request;
-        const stamp = this.#propose(base, id);
-        const write: ValueWrite = {
-          kind: 'value',
-          address,
-          payload,
-          expiresAt,
-          scope,
-          tags,
-          ...stamp,
-        };
-        const swapped = await this.#swap(write, base, request.until);
-        if (swapped.applied) {
-          const settled = await settleThrough(this.#ladder, write);
-          // L2 was told, which is not to say that it holds this: it may have something newer.
-          copies.wrote(ticket, write, undefined);
-          const held = settled ? (['l2', 'l3'] as const) : (['l3'] as const);
-          return { receipt: { version: write.version, held }, result };
-        }
-        base = swapped.current;
-        await this.#backOff(request, round);
-      }
+      const base = await this.#base(address);
+      await this.#compete(address, together, base, (write) =>
+        copies.wrote(ticket, write, undefined),
+      );
+    } catch (error) {
+      for (const one of together) one.reject(error);
     } finally {
       copies.leave(ticket);
     }
   }
 
-  #checkTime(request: { readonly until: number; readonly address: Address }): void {
-    if (this.#ladder.parts.clock.monotonic() < request.until) return;
-    throw tooLate(request.address.namespace);
+  async #compete(
+    address: Address,
+    together: readonly Waiting[],
+    base: Base,
+    // L2 was told, which is not to say that it holds this: it may have something newer.
+    onWritten: (write: ValueWrite) => void,
+  ): Promise<void> {
+    let { seen, isSure } = base;
+    for (let round = 0; ; round += 1) {
+      const plan = await this.#plan(together, seen, isSure);
+      if (plan === 'unsure') {
+        seen = await this.#durableBase(address);
+        isSure = true;
+        continue;
+      }
+      if (plan.write === undefined) return answer(plan, ['l3']);
+      const swapped = await this.#swap(plan.write, seen, lastOf(together));
+      if (swapped.applied) {
+        const settled = await settleThrough(this.#ladder, plan.write);
+        onWritten(plan.write);
+        return answer(plan, settled ? ['l2', 'l3'] : ['l3']);
+      }
+      seen = swapped.current;
+      isSure = true;
+      await this.#backOff(together, round);
+    }
+  }
+
+  /**
+   * Asks each in turn what it makes of what the one before it made. `unsure`: somebody refuses
+   * what is there, or nobody changes it, and only L3 could say that it is what is there.
+   */
+  async #plan(
+    together: readonly Waiting[],
+    base: ValueWrite | undefined,
+    isSure: boolean,
+  ): Promise<Plan | 'unsure'> {
+    for (;;) {
+      const decided: { one: Waiting; version: number }[] = [];
+      const refused: { one: Waiting; error: unknown }[] = [];
+      let current = base;
+      for (const one of this.#inTime(together)) {
+        try {
+          const decision = await this.#decision(one, current);
+          if (decision.write) current = this.#made(one.request, decision, current);
+          decided.push({ one, version: versionOf(current) });
+        } catch (error) {
+          if (!isSure) return 'unsure';
+          if (current === base) one.reject(error);
+          else refused.push({ one, error });
+        }
+      }
+      const isInTime = this.#inTime(decided.map(({ one }) => one)).length === decided.length;
+      if (!isSure && current === base) return 'unsure';
+      if (isInTime) return { write: current === base ? undefined : current, decided, refused };
+    }
+  }
+
+  #decision(one: Waiting, base: ValueWrite | undefined): Promise<Decision<unknown>> {
+    const { clock } = this.#ladder.parts;
+    const { until, address } = one.request;
+    const left = Math.max(0, until - clock.monotonic());
+    return within(one.decide(base), left, () => tooLate(address.namespace), clock);
+  }
+
+  #made(
+    { address, scope }: UpdateRequest<unknown>,
+    { payload, expiresAt, tags }: Decision<unknown> & { readonly write: true },
+    base: ValueWrite | undefined,
+  ): ValueWrite {
+    const stamp = this.#propose(base, address.id);
+    return { kind: 'value', address, payload, expiresAt, scope, tags, ...stamp };
+  }
+
+  /** Who has not been answered. Whose time is over is told so. */
+  #inTime(
+    together: readonly Waiting[],
+    late: (namespace: string) => Error = tooLate,
+  ): readonly Waiting[] {
+    const now = this.#ladder.parts.clock.monotonic();
+    for (const one of together) {
+      if (now >= one.request.until) one.reject(late(one.request.address.namespace));
+    }
+    return together.filter((one) => !one.isAnswered);
   }
 
   #propose(base: ValueWrite | undefined, id: AddressId): Stamp {
@@ -143,14 +236,14 @@ export class Updates {
     return versions.proposeStamp(Math.max(base?.version ?? 0, versionOf(outbox.floor(id))));
   }
 
-  /** A settled copy of L2 is good enough: the swap compares. Everything else is L3's to say. */
-  async #base(address: Address): Promise<ValueWrite | undefined> {
-    const { shared, durable, outbox } = this.#ladder.parts;
+  /** A settled copy of L2 is good enough to write upon: the swap compares. Everything else is L3's to say. */
+  async #base(address: Address): Promise<Base> {
+    const { shared, outbox } = this.#ladder.parts;
     const floor = outbox.floor(address.id);
     try {
       const entry = (await shared?.read([address]))?.[0]?.entry;
       if (entry?.kind === 'value' && !entry.pending && entry.write.version >= versionOf(floor)) {
-        return entry.write;
+        return { seen: entry.write, isSure: false };
       }
       if (entry?.pending === true || outbox.toFlush(address.id) !== undefined) {
         await this.#flush(address.id);
@@ -165,6 +258,11 @@ export class Updates {
         outcome: 'none',
       });
     }
+    return { seen: await this.#durableBase(address), isSure: true };
+  }
+
+  #durableBase(address: Address): Promise<ValueWrite | undefined> {
+    const { durable } = this.#ladder.parts;
     return this.#known(() => durable.read([address]).then(([row]) => row), address, 'none');
   }
 
@@ -223,18 +321,54 @@ export class Updates {
     }
   }
 
-  async #backOff<R>(request: UpdateRequest<R>, round: number): Promise<void> {
+  async #backOff(together: readonly Waiting[], round: number): Promise<void> {
     const { clock } = this.#ladder.parts;
-    if (clock.monotonic() >= request.until) {
-      throw new ConflictError(
-        `an update of ${request.address.namespace} lost against others ${round + 1} times`,
-        { outcome: 'none' },
-      );
-    }
+    const lost = (namespace: string) =>
+      new ConflictError(`an update of ${namespace} lost against others ${round + 1} times`, {
+        outcome: 'none',
+      });
+    if (this.#inTime(together, lost).length === 0) return;
     const ceiling = Math.min(MAX_BACKOFF_MS, 2 ** round);
     const ms = (clock.random53() / 2 ** 53) * ceiling;
     await new Promise<void>((resolve) => void clock.after(ms, resolve));
   }
+}
+
+function waitingFor<R>(
+  request: UpdateRequest<R>,
+  resolve: (updated: Updated<R>) => void,
+  reject: (error: unknown) => void,
+): Waiting {
+  let decision: Decision<R> | undefined;
+  let isAnswered = false;
+  return {
+    request,
+    get isAnswered() {
+      return isAnswered;
+    },
+    async decide(base) {
+      decision = await request.decide(base);
+      return decision;
+    },
+    accept(receipt) {
+      isAnswered = true;
+      if (decision !== undefined) resolve({ receipt, result: decision.result });
+    },
+    reject(error) {
+      isAnswered = true;
+      reject(error);
+    },
+  };
+}
+
+function answer({ decided, refused }: Plan, held: Receipt['held']): void {
+  for (const { one, version } of decided) one.accept({ version, held });
+  for (const { one, error } of refused) one.reject(error);
+}
+
+/** When the last of them gives up. */
+function lastOf(together: readonly Waiting[]): number {
+  return Math.max(...together.map(({ request }) => request.until));
 }
 
 function tooLate(namespace: string): TimeoutError {

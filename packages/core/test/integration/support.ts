@@ -15,7 +15,7 @@ import {
 } from '@cache/testing';
 import { createClient } from '@supabase/supabase-js';
 import { Redis } from 'ioredis';
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import {
   type Cache,
   type CacheEvent,
@@ -34,7 +34,10 @@ export const MIGRATIONS: string = fileURLToPath(
 );
 
 const SHARDS = 16;
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 30_000;
+
+// Servers are started and restarted in these tests, on machines that others use too.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 /** A turn of a conversation. */
 export interface Turn {

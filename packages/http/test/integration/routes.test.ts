@@ -322,7 +322,7 @@ describe('administration', () => {
     expect(bad.status).toBe(400);
     const away = await askLost(path, { method: 'DELETE', headers: admin });
     expect(away.status).toBe(503);
-    expect(await away.json()).toMatchObject({ outcome: 'unknown' });
+    expect(await away.json()).toMatchObject({ outcome: 'none' });
   });
 });
 

@@ -5,7 +5,7 @@
  */
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { TimeoutError, UnavailableError } from '../../../src/index.ts';
-import { errorOf, eventually, Stage, turn, until } from '../support.ts';
+import { errorOf, eventually, Stage, turn, turns, until } from '../support.ts';
 
 let stage: Stage;
 beforeAll(async () => {
@@ -13,6 +13,7 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   await stage.revive();
+  await stage.redis.config('SET', 'maxmemory', '0');
   await stage.closeInstances();
 });
 afterAll(async () => {
@@ -208,4 +209,39 @@ it('G6: reads of L3 beyond the bulkhead are refused as overloaded, the others ar
   );
   expect(codes.filter((code) => code === 'answered').length).toBeGreaterThanOrEqual(3);
   expect(new Set(codes)).toEqual(new Set(['answered', 'OVERLOADED']));
+});
+
+it('G1, G4: with memory full, what was pending is settled, new writes go to L3, and no older copy is served', async () => {
+  const [a, b] = await Promise.all([stage.ready(), stage.ready()]);
+  const key = stage.key();
+  const late = stage.key();
+  await a.records.set(key, { n: 1 });
+  await a.logs.append(key, turns(3));
+  await b.records.get(key);
+  // Less than an empty Redis takes: everything that could grow is refused.
+  await stage.redis.config('SET', 'maxmemory', '100kb');
+  expect((await a.records.set(late, { n: 1 })).held).toEqual(['l3']);
+  await a.said('l2-full');
+  expect((await a.logs.append(key, turn('late'))).held).toEqual(['l3']);
+  expect((await a.logs.read(key)).map(({ id }) => id)).toEqual(['t0', 't1', 't2', 'late']);
+  expect(await a.cache.sync()).toMatchObject({ failed: 0, remaining: 0, unknown: false });
+  expect(await stage.pending()).toBe(0);
+  expect((await a.records.set(key, { n: 2 })).held).toEqual(['l3']);
+  await eventually(async () => expect(await b.records.get(key)).toEqual({ n: 2 }));
+  await eventually(async () => expect(await b.logs.read(key)).toHaveLength(4));
+  expect(await b.records.get(late)).toEqual({ n: 1 });
+  expect(await b.records.update(key, (c) => ({ n: (c?.n ?? 0) + 1 }))).toMatchObject({
+    value: { n: 3 },
+  });
+  await b.records.delete(late);
+  await eventually(async () => expect(await a.records.get(late)).toBeUndefined());
+  expect(a.breaker).toEqual([]);
+  await stage.redis.config('SET', 'maxmemory', '0');
+  await eventually(async () => {
+    expect((await a.records.set(key, { n: 4 })).held).toEqual(['l2']);
+  });
+  await a.cache.sync();
+  await stage.converges(key, [a, b]);
+  await stage.converges(key, [a, b], 'turns');
+  expect((await stage.items(key)).map(({ id }) => id)).toEqual(['t0', 't1', 't2', 'late']);
 });

@@ -133,6 +133,33 @@ it('G12: of concurrent sets upon the same version exactly one wins', async () =>
   expect(await stage.row(key)).toMatchObject({ value: { n: won[0] } });
 });
 
+it('G12: an exact write goes by what L3 holds, not by an older copy that Redis still has', async () => {
+  const proxy = await stage.proxyToRedis();
+  a = await stage.ready({ l2: { timeout: 5000 } });
+  b = await stage.ready({ l2: { timeout: 100, url: proxy.url, breaker: { failures: 1 } } });
+  proxy.cut();
+  await b.said('breaker', ({ to }) => to === 'OPEN');
+  for (let round = 0; round < 5; round += 1) {
+    const key = stage.key();
+    await a.records.set(key, { n: 1 }, { durability: 'through' });
+    const { version } = await b.records.set(key, { n: 2 });
+    // Redis has not been told yet.
+    const seen: unknown[] = [];
+    await a.records.update(key, (current) => {
+      seen.push(current);
+      return undefined;
+    });
+    expect(seen.at(-1)).toEqual({ n: 2 });
+    await a.records.set(key, { n: 3 }, { ifVersion: version });
+    expect(await stage.row(key)).toMatchObject({ value: { n: 3 } });
+    const error = await a.records.set(key, { n: 4 }, { ifVersion: version }).catch((e) => e);
+    expect(error).toBeInstanceOf(ConflictError);
+  }
+  // So that it can say goodbye.
+  proxy.heal();
+  await b.healthy();
+});
+
 it('G4: sets and deletes of the same keys through two instances, with syncs between them, converge', async () => {
   await two();
   const keys = Array.from({ length: 5 }, () => stage.key());

@@ -106,13 +106,14 @@ it('G1: pending entries older than adoptAfter are flushed although their writer 
 it('G1: a process is killed while Supabase is away; its writes are adopted when it is back', async () => {
   const keys = Array.from({ length: 5 }, () => stage.key());
   const log = stage.key('call');
-  const a = await stage.ready({ l3: { timeout: 500 } });
+  const way = await stage.proxyToSupabase();
+  const a = await stage.ready({ l3: { timeout: 1500, url: way.url } });
   await writer(keys, log);
-  await stage.stack.supabase.kill();
+  way.cut();
   await crash();
   expect(await a.cache.sync({ deadline: '4s' })).toMatchObject({ adopted: 0, remaining: 6 });
   expect(await a.records.get(keys[2] ?? '')).toEqual({ n: 2 });
-  await stage.stack.supabase.restart();
+  way.heal();
   await eventually(async () => {
     expect(await a.cache.sync({ deadline: '4s' })).toMatchObject({ failed: 0, remaining: 0 });
   });

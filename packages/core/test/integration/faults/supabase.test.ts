@@ -16,10 +16,16 @@ afterAll(async () => {
   await stage[Symbol.asyncDispose]();
 });
 
-const SLOW = { l3: { timeout: 500 } };
+const SLOW = { l3: { timeout: 1500 } };
 
-function two(): Promise<[Instance, Instance]> {
-  return Promise.all([stage.ready(SLOW), stage.ready(SLOW)]);
+type Way = Awaited<ReturnType<Stage['proxyToSupabase']>>;
+
+/** Two instances, and the way to Supabase that both take: what is cut there is away for both. */
+async function two(): Promise<[Instance, Instance, Way]> {
+  const way = await stage.proxyToSupabase();
+  const options = { l3: { ...SLOW.l3, url: way.url } };
+  const [a, b] = await Promise.all([stage.ready(options), stage.ready(options)]);
+  return [a, b, way];
 }
 
 async function drained(instances: readonly Instance[]): Promise<void> {
@@ -31,7 +37,7 @@ async function drained(instances: readonly Instance[]): Promise<void> {
 }
 
 it('G1, G2: Supabase is killed under a steady load: what Redis holds is written and read, and is in L3 when it is back', async () => {
-  const instances = await two();
+  const instances = await Promise.all([stage.ready(SLOW), stage.ready(SLOW)]);
   const log = stage.key('call');
   const all = instances.map((instance, i) => new Load(instance, { name: `w${i}`, log }));
   // A log that was begun before is whole in Redis.
@@ -60,8 +66,8 @@ it('G1, G2: Supabase is killed under a steady load: what Redis holds is written 
 });
 
 it('G1, G2: a call that begins, speaks and hangs up while Supabase is away reads its own history and is whole in L3 afterwards', async () => {
-  const [a, b] = await two();
-  await stage.stack.supabase.kill();
+  const [a, b, way] = await two();
+  way.cut();
   const call = stage.key('call');
   const other = stage.key('call');
   await a.records.create(call, { n: 0 });
@@ -80,7 +86,7 @@ it('G1, G2: a call that begins, speaks and hangs up while Supabase is away reads
   }
   const flush = await a.cache.scope('call', call).flush();
   expect(flush.remaining).toBeGreaterThan(0);
-  await stage.stack.supabase.restart();
+  way.heal();
   await drained([a, b]);
   expect((await stage.items(call)).map(({ id }) => id)).toEqual(
     Array.from({ length: 10 }, (_, n) => String(n + 1)),
@@ -92,14 +98,14 @@ it('G1, G2: a call that begins, speaks and hangs up while Supabase is away reads
 });
 
 it('G2: "I can not know" is not "there is none": what only L3 could say rejects while it is away', async () => {
-  const [a] = await two();
+  const [a, , way] = await two();
   const key = stage.key();
   await a.records.set(key, { n: 1 });
   await a.logs.append(key, turns(2));
   await a.cache.sync();
   await a.records.forget(key);
   await a.cache.forget('turns', key);
-  await stage.stack.supabase.kill();
+  way.cut();
   expect(await errorOf(a.records.get(key))).toBeInstanceOf(UnavailableError);
   expect(await errorOf(a.records.has(key))).toBeInstanceOf(UnavailableError);
   expect(await errorOf(a.records.get(stage.key()))).toBeInstanceOf(UnavailableError);
@@ -111,7 +117,7 @@ it('G2: "I can not know" is not "there is none": what only L3 could say rejects 
   expect(await errorOf(a.logs.read(key))).toBeInstanceOf(UnavailableError);
   await a.records.set(key, { n: 3 });
   expect(await a.records.get(key)).toEqual({ n: 3 });
-  await stage.stack.supabase.restart();
+  way.heal();
   expect(await a.logs.read(key)).toHaveLength(3);
   await drained([a]);
   expect(await stage.row(key)).toMatchObject({ value: { n: 3 } });
@@ -140,13 +146,13 @@ it('G5: Supabase freezes: what Redis holds goes on, what needs L3 says in time t
 });
 
 it('G1: with both away nothing is acknowledged, and the error says whether it may take effect', async () => {
-  const [a, b] = await two();
+  const [a, b, way] = await two();
   const key = stage.key();
   const log = stage.key('call');
   await a.records.set(key, { n: 1 });
   await a.logs.append(log, turn('1'));
   await stage.stack.redis.kill();
-  await stage.stack.supabase.kill();
+  way.cut();
   for (const call of [
     () => a.records.set(key, { n: 2 }),
     () => a.records.delete(key),
@@ -163,7 +169,7 @@ it('G1: with both away nothing is acknowledged, and the error says whether it ma
   expect(await a.records.get(key)).toEqual({ n: 1 });
   expect(await errorOf(b.records.get(key))).toBeInstanceOf(UnavailableError);
   expect(await errorOf(a.logs.read(log))).toBeInstanceOf(UnavailableError);
-  await stage.stack.supabase.restart();
+  way.heal();
   await stage.stack.redis.restart();
   await Promise.all([a.healthy(), b.healthy()]);
   await drained([a, b]);
@@ -175,15 +181,17 @@ it('G1: with both away nothing is acknowledged, and the error says whether it ma
 });
 
 it('a cache that starts while its servers are away says so at ready(), and works when they are back', async () => {
-  await stage.stack.supabase.kill();
-  const one = stage.open(SLOW);
+  const way = await stage.proxyToSupabase();
+  const options = { l3: { ...SLOW.l3, url: way.url } };
+  way.cut();
+  const one = stage.open(options);
   expect(await errorOf(one.cache.ready())).toBeInstanceOf(UnavailableError);
-  await stage.stack.supabase.restart();
+  way.heal();
   await eventually(async () => one.cache.ready());
   const key = stage.key();
   await one.records.set(key, { n: 1 });
   await stage.stack.redis.kill();
-  const two = stage.open(SLOW);
+  const two = stage.open(options);
   await two.cache.ready();
   expect((await two.records.set(key, { n: 2 })).held).toEqual(['l3']);
   await stage.stack.redis.restart();

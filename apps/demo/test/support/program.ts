@@ -1,9 +1,7 @@
-/** `main.ts` as a program that is started and ends: what it wrote, and with which code. */
+/** Programs of this app that are started and end: what they wrote, and with which code. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-
-const PROGRAM = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 export interface Ended {
   readonly code: number | null;
@@ -11,7 +9,7 @@ export interface Ended {
   readonly stdout: string;
 }
 
-export interface MainProgram {
+export interface Program {
   /** Of its standard output, so far. */
   readonly output: string;
   /** Resolves when this was written. */
@@ -22,12 +20,22 @@ export interface MainProgram {
 
 const OWN = ['HOST', 'PORT', 'CACHE_', 'REDIS_', 'SUPABASE_', 'SYNC_', 'BREAKER_', 'COMPRESSION_'];
 
-/** With these variables and none of the tester's own. */
-export function runMain(env: Readonly<Record<string, string>>): MainProgram {
+/** `main.ts`, with these variables and none of the tester's own. */
+export function runMain(env: Readonly<Record<string, string>>): Program {
+  return runProgram('main', [], env);
+}
+
+/** A program in `src`, by its name. */
+export function runProgram(
+  name: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Program {
+  const file = fileURLToPath(new URL(`../../src/${name}.ts`, import.meta.url));
   const inherited = Object.entries(process.env).filter(
     ([name]) => !OWN.some((own) => name.startsWith(own)),
   );
-  const child = spawn(process.execPath, ['--conditions=@cache/source', PROGRAM], {
+  const child = spawn(process.execPath, ['--conditions=@cache/source', file, ...args], {
     env: { ...Object.fromEntries(inherited), NODE_OPTIONS: '', PORT: '0', ...env },
   });
   const output = { stdout: '', stderr: '' };
