@@ -143,7 +143,8 @@ export class SharedServer {
   // ------------------------------------------------------------ rules
 
   protected cutOfNewEpoch(found: ShardMeta | undefined, floor: number): number {
-    return Math.max(found?.cut ?? 0, floor);
+    // Above every cut that was quoted under an earlier epoch, or a late backfill would fit.
+    return Math.max((found?.cut ?? 0) + 1, floor);
   }
 
   protected isCurrent(entry: StoredValue | StoredLog, meta: ShardMeta): boolean {

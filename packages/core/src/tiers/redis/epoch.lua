@@ -24,7 +24,8 @@ if #ARGV == 0 or ARGV[3] ~= run then
 end
 local cut = struct.unpack('>I8', ARGV[2])
 if meta ~= '' then
-  cut = math.max(cut, (struct.unpack('>I8', meta, 9)))
+  -- Above what was quoted under the epoch before, or a late backfill would fit.
+  cut = math.max(cut, (struct.unpack('>I8', meta, 9)) + 1)
 end
 if redis.call('TYPE', KEYS[2]).ok ~= 'zset' then
   redis.call('DEL', KEYS[2])
