@@ -103,11 +103,13 @@ export class Ledger {
 
   /**
    * Every acknowledged turn is in L3 exactly once, in order and as it was said, and these
-   * instances tell the same. An instance may be a moment behind L3 (G3), so that is waited for.
+   * instances tell the same. One may be a moment behind L3 (G3): that is waited for, unless they
+   * are asked `at once`.
    */
   async expectWhole(
     instances: readonly Instance[],
     precedence: Precedence = 'any instance',
+    when: 'in the end' | 'at once' = 'in the end',
   ): Promise<void> {
     expect(this.failures, 'requests that failed').toEqual([]);
     for (const conversation of this.conversations) {
@@ -119,13 +121,12 @@ export class Ledger {
       );
       expect(stored, `${conversation}, word by word`).toEqual(ids.map(said));
       expect(disorders(acknowledged, ids, precedence), `${conversation} in order`).toEqual([]);
+      const look = async (instance: Instance) => {
+        const heard = idsOf(await instance.read(conversation));
+        expect(heard, `${conversation} on ${instance.name}`).toEqual(ids);
+      };
       await Promise.all(
-        instances.map((instance) =>
-          eventually(async () => {
-            const heard = idsOf(await instance.read(conversation));
-            expect(heard, `${conversation} on ${instance.name}`).toEqual(ids);
-          }),
-        ),
+        instances.map((one) => (when === 'at once' ? look(one) : eventually(() => look(one)))),
       );
     }
   }

@@ -14,9 +14,9 @@ import type { Ledger } from './ledger.ts';
 import { eventually } from './until.ts';
 
 const PER_SECOND = 60;
-const CALLERS_PER_INSTANCE = 3;
-/** Reads by L3 alone, of each conversation on each instance, before the load begins. */
-const WARM_UP = 4;
+const CALLERS_PER_INSTANCE = 2;
+/** Writes to L3 and reads from it, of each conversation on each instance, before the load begins. */
+const WARM_UP = 5;
 /** One in so many requests of a caller begins a call; of the others, two in five say something. */
 const BEGIN_EVERY = 24;
 const SAY_OF_FIVE = 2;
@@ -65,7 +65,7 @@ export class Load {
         callers.push({ instance, conversations: [conversation] });
       }
     }
-    await warmedUp(options.instances, load.#options.ledger.conversations);
+    await warmedUp(options);
     const paceMs = (1000 * callers.length) / PER_SECOND;
     load.#callers = Promise.all(callers.map((caller) => load.#talk(caller, paceMs)));
     return load;
@@ -128,20 +128,18 @@ export class Load {
 }
 
 /** L3 has everything, and its answers cost what they cost in a database that is in use. */
-async function warmedUp(
-  instances: readonly Instance[],
-  conversations: readonly string[],
-): Promise<void> {
-  const [first] = instances;
+async function warmedUp({ ledger, instances }: LoadOptions): Promise<void> {
   for (let round = 0; round < WARM_UP; round += 1) {
-    const answers = [await first?.admin('POST', '/admin/cache/sync')];
-    for (const conversation of conversations) {
+    const answers: (Answer | undefined)[] = [];
+    for (const conversation of ledger.conversations) {
       for (const instance of instances) {
+        answers.push(await ledger.say(instance, conversation));
+        answers.push(await instance.hangup(conversation));
         for (const namespace of ['conversations', 'turns']) {
           const entry = `/admin/cache/entries/${namespace}/${conversation}`;
           answers.push(await instance.admin('DELETE', entry));
         }
-        answers.push(await instance.ask('GET', `/conversations/${conversation}`));
+        answers.push(await ledger.read(instance, conversation));
       }
     }
     const refused = answers.find((answer) => answer === undefined || answer.status >= 300);
