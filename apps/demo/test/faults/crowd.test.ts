@@ -20,7 +20,9 @@ let fleet: Fleet;
 
 beforeAll(async () => {
   supabase = await startDatabase();
-  fleet = await startFleet({ supabase });
+  // Patient: a crowd on a busy machine is not to be taken for a Redis that is dead. What happens
+  // when one is given up is what the outage is about.
+  fleet = await startFleet({ supabase, env: { REDIS_TIMEOUT_MS: '2000' } });
 });
 
 afterAll(async () => {
@@ -47,8 +49,6 @@ test('G12: 1,000 concurrent turns to one conversation through two instances are 
   await healthy(a, b);
   const ledger = new Ledger(supabase);
   await ledger.begin(a, 'crowd');
-  // A crowd may be too much for Redis to be in time for, and then b can only know of it by L3.
-  expect((await a.hangup('crowd')).status).toBe(200);
   const answers = await crowd(TURNS, (instance) => ledger.say(instance, 'crowd'));
   console.log(`${TURNS} turns: the slowest was answered after ${slowest(answers)}`);
   expect(ledger.failures.slice(0, 5), `of ${ledger.failures.length} that failed`).toEqual([]);
@@ -63,7 +63,6 @@ test('G12: 200 concurrent PATCHes that each add one to a counter make it 200', a
   const { a, b } = fleet;
   await healthy(a, b);
   expect((await a.begin('counter')).status).toBe(201);
-  expect((await a.hangup('counter')).status).toBe(200);
   const answers = await crowd(INCREMENTS, (instance) =>
     instance.ask('PATCH', '/conversations/counter', { increment: { retries: 1 } }),
   );

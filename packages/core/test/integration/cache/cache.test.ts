@@ -1,7 +1,7 @@
 /** The verbs of the cache itself: scopes, tags, sync, what it says of itself, and its end. */
 import { Registry } from 'prom-client';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { ClosedError, ConfigError, createCache, memory } from '../../../src/index.ts';
+import { ClosedError, ConfigError, createCache, memory, systemClock } from '../../../src/index.ts';
 import { eventually, type Instance, Stage, turn, turns } from '../support.ts';
 
 let stage: Stage;
@@ -94,6 +94,27 @@ it('G8: an erased scope is in no tier any more, on no instance, and does not com
   await a.cache.sync();
   expect(await stage.row(call)).toMatchObject({ value: { n: 3 } });
   expect((await stage.items(call)).map(({ id }) => id)).toEqual(['again']);
+});
+
+it('G8: an erasure reaches what an instance wrote whose clock is ahead', async () => {
+  const clock = { ...systemClock, now: () => Date.now() + 450 };
+  const ahead = await stage.ready({ clock });
+  const call = stage.key('call');
+  await ahead.records.set(call, { n: 1 });
+  await ahead.cache.scope('call', call).flush();
+  await ahead.records.set(call, { n: 2 });
+  await ahead.logs.append(call, turn('1'));
+  // It has not heard of those versions.
+  const late = await stage.ready();
+  await late.cache.scope('call', call).erase();
+  await ahead.cache.sync();
+  for (const { records, logs } of [late, ahead]) {
+    await eventually(async () => expect(await records.get(call)).toBeUndefined());
+    await eventually(async () => expect(await logs.read(call)).toEqual([]));
+  }
+  expect(await stage.row(call)).toBeUndefined();
+  expect(await stage.items(call)).toEqual([]);
+  await Promise.all([stage.close(ahead), stage.close(late)]);
 });
 
 it('tags: cached copies of what bears one are forgotten on every instance, pending ones stay', async () => {

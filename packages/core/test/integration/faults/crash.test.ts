@@ -122,3 +122,18 @@ it('G1: a process is killed while Supabase is away; its writes are adopted when 
   }
   expect(await stage.items(log)).toHaveLength(20);
 });
+
+it('G1: what an instance could not drain at its close is adopted, without waiting for adoptAfter', async () => {
+  const key = stage.key();
+  const way = await stage.proxyToSupabase();
+  const leaving = await stage.ready({ l3: { timeout: 500, url: way.url } });
+  const a = await stage.ready();
+  await leaving.records.set(key, { n: 1 });
+  way.cut();
+  await leaving.cache.close({ deadline: '200ms' });
+  expect(leaving.eventsOf('closed')).toEqual([{ type: 'closed', pending: 1 }]);
+  expect(await a.records.get(key)).toEqual({ n: 1 });
+  await a.said('adopted');
+  expect(await stage.row(key)).toMatchObject({ value: { n: 1 } });
+  await stage.converges(key, [a]);
+});

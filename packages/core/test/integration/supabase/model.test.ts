@@ -14,7 +14,7 @@ import type { DurableApply, DurableInsert } from '../../../src/tiers/tier.ts';
 import { DurableModel } from '../../model/durable-model.ts';
 import { bytes, item, json, type L3, log, shown, startL3, textOf, value } from './l3.ts';
 
-const COMMANDS = 1200;
+const COMMANDS = 500;
 const KEYS = ['a', 'ab', 'é', '\uffff', '😀', 'z'];
 const IDS = ['1', '2', '3', '\uffff', '😀', '6', '7'];
 const TAGS = ['red', 'blue', 'gr"ün'];
