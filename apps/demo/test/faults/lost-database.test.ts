@@ -13,8 +13,9 @@ let fleet: Fleet;
 
 beforeAll(async () => {
   supabase = await startDatabase();
-  // Flushed again and again: what nobody hangs up a second time has to arrive by itself.
-  fleet = await startFleet({ supabase, env: { SYNC_INTERVAL: '1' } });
+  // Flushed again and again: what nobody hangs up a second time has to arrive by itself. Patient
+  // with Redis, because on a busy machine a late answer would be the second fault at once.
+  fleet = await startFleet({ supabase, env: { SYNC_INTERVAL: '1', REDIS_TIMEOUT_MS: '2000' } });
 });
 
 afterAll(async () => {
