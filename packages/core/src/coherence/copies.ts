@@ -66,6 +66,11 @@ export class Copies {
     this.#proof = proof;
   }
 
+  /** There is an L1, and what it holds may be answered now. */
+  get isServed(): boolean {
+    return this.#near !== undefined && this.#proof.isAlive();
+  }
+
   get(id: AddressId): Copy | undefined {
     return this.#proof.isAlive() ? this.#near?.get(id) : undefined;
   }

@@ -93,7 +93,7 @@ export class Lookup {
 
   async find<V>(space: Space<V>, address: Address, options: FindOptions): Promise<Found<V>> {
     const work = traced('cache.get', { 'cache.namespace': space.name }, () =>
-      this.#ask(space, address, options.preload === true),
+      options.preload === true ? this.#preload(space, address) : this.#ask(space, address, false),
     );
     try {
       return await bounded(work, options, `a read of ${space.name}`, this.#parts.clock);
@@ -101,6 +101,15 @@ export class Lookup {
       space.failed(error);
       throw error;
     }
+  }
+
+  async #preload<V>(space: Space<V>, address: Address): Promise<Found<V>> {
+    const { copies } = this.#parts;
+    const found = await this.#ask(space, address, true);
+    // A message about the key that was under way kept L1 from its copy: once more, from L2.
+    const lacksCopy = copies.isServed && copies.get(address.id) === undefined;
+    if (found.value !== undefined && lacksCopy) await this.#ask(space, address, true);
+    return found;
   }
 
   async #ask<V>(space: Space<V>, address: Address, preload: boolean): Promise<Found<V>> {
