@@ -101,6 +101,13 @@ export function releasesOfLog(
     const forget = () => outbox.discard(id, { version, intent: 0 });
     releases.push({ tell: 'purge', id, version, done: forget });
   }
+  // Under another version than was sent, L3 has had this id before, perhaps with other words: what
+  // L2 holds of it must not be answered alone.
+  const sent = new Map(write.items.map((item) => [item.id, item.version]));
+  if (items.some((item) => item.version !== sent.get(item.id))) {
+    const top = items.reduce((highest, item) => Math.max(highest, item.version), 0);
+    releases.push({ tell: 'repair', id, version: top, done: () => {} });
+  }
   return releases;
 }
 

@@ -16,6 +16,13 @@ export type Release =
       readonly done: () => void;
     }
   | {
+      /** A log of which L3 has other items than L2. Told last. */
+      readonly tell: 'repair';
+      readonly id: AddressId;
+      readonly version: number;
+      readonly done: () => void;
+    }
+  | {
       readonly tell: 'purge';
       readonly id: AddressId;
       readonly version: number;
@@ -54,7 +61,7 @@ export async function tell(
   const settles = releases.flatMap((release) => (release.tell === 'settle' ? [release] : []));
   const drops = releases.flatMap((release) => (release.tell === 'drop' ? [release] : []));
   const purges = releases.flatMap((release) => (release.tell === 'purge' ? [release] : []));
-  const told = await Promise.all([
+  const told: (readonly Release[])[] = await Promise.all([
     confirmedBy(settles, () => shared.settle(settles.map(({ settle }) => settle))),
     confirmedBy(drops, () =>
       shared.drop(drops.map(({ id, newer }) => ({ address: addressOfId(id), newer }))),
@@ -63,5 +70,12 @@ export async function tell(
       shared.purge(purges.map(({ id, version }) => ({ address: addressOfId(id), version }))),
     ),
   ]);
+  const repairs = releases.flatMap((release) => (release.tell === 'repair' ? [release] : []));
+  const targets = repairs.map(({ id, version }) => ({
+    address: addressOfId(id),
+    kind: 'log' as const,
+    stamp: { version, intent: 0 },
+  }));
+  told.push(await confirmedBy(repairs, () => shared.repair(targets)));
   return told.flat();
 }

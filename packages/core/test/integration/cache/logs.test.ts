@@ -16,6 +16,20 @@ afterAll(async () => {
 
 const ids = (items: readonly { readonly id: string }[]) => items.map(({ id }) => id);
 
+it('G10, G12: an id that L3 has had before keeps its first words in every tier', async () => {
+  const key = stage.key();
+  await a.logs.append(key, turn('1'));
+  await a.cache.sync();
+  await a.cache.forget(a.logs.name, key);
+  const again = await a.logs.append(key, { ...turn('1'), text: 'other' });
+  expect(again).toMatchObject({ held: ['l2'] });
+  await a.logs.read(key);
+  await a.cache.sync();
+  for (const { logs } of [a, b]) {
+    await eventually(async () => expect(await logs.read(key)).toEqual([turn('1')]));
+  }
+});
+
 it('G1, G2, G12: items are read in their order, here and there, and are in L3 after a sync', async () => {
   const key = stage.key();
   expect((await a.logs.append(key, turn('1'))).held).toEqual(['l2']);
