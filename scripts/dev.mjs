@@ -27,6 +27,8 @@ const ONE_WISH_MS = 1000;
 /** From its sources, without a build. */
 const source = (file) => ['node', '--conditions=@cache/source', file];
 
+const BUILD = ['turbo', 'run', 'build', '--output-logs=errors-only'];
+
 const COMMANDS = {
   async start(args) {
     const configured = process.env.REDIS_URL || process.env.REDIS_HOST;
@@ -37,13 +39,12 @@ const COMMANDS = {
     return await run([...source('apps/demo/src/start.ts'), ...args]);
   },
   async serve(args) {
-    if (!existsSync(join(ROOT, 'apps/demo/dist/main.js'))) {
-      const code = await COMMANDS.build([]);
-      if (code !== 0) return code;
-    }
-    return await run(['node', 'apps/demo/dist/main.js', ...args]);
+    // Always, so that what runs is what the sources say; what has not changed is not built again.
+    // Standard output is for the log of the service alone.
+    const code = await run(BUILD, { output: 'stderr' });
+    return code === 0 ? await run(['node', 'apps/demo/dist/main.js', ...args]) : code;
   },
-  build: (args) => run(['turbo', 'run', 'build', '--output-logs=errors-only', ...args]),
+  build: (args) => run([...BUILD, ...args]),
   async test(args) {
     if (!haveRedis()) {
       say(MISSING_REDIS);

@@ -12,18 +12,25 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { Registry } from 'prom-client';
 import { v7 as uuidv7 } from 'uuid';
 import { type Assembly, assembleEngine } from './assembly.ts';
-import { boundsOf, type CallOptions, type Engine } from './calls.ts';
+import { boundsOf, type CallOptions, type DerivedEngine, type Engine } from './calls.ts';
 import { bounded } from './deadline.ts';
-import { ConfigError, UnavailableError } from './errors.ts';
+import { Derived } from './derived.ts';
+import { type DerivedOptions, resolveDerived } from './derived-options.ts';
+import { makeDeriving, stopDeriving } from './deriving.ts';
+import { ConfigError } from './errors.ts';
 import { type CacheListener, EventHub, eventLogger } from './events.ts';
 import { type Health, healthOf } from './health.ts';
-import { type Inspection, inspect } from './inspect.ts';
+import { type Inspection, inspect, inspectDerived } from './inspect.ts';
+import { Instance, NO_DURABLE } from './instance.ts';
+import { type InvalidationReport, invalidate } from './invalidate.ts';
 import { Logs } from './logs.ts';
 import { Metrics } from './metrics/metrics.ts';
 import type { CacheStats } from './metrics/snapshot.ts';
+import type { DerivedKey } from './model/derived-key.ts';
 import { parseDuration } from './model/duration.ts';
-import { type Address, checkText, scopeOf } from './model/key.ts';
-import { type CacheOptions, resolveOptions } from './options.ts';
+import { type Address, scopeOf } from './model/key.ts';
+import { Namespaces } from './namespaces.ts';
+import { type CacheOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { Records } from './records.ts';
 import { CacheScope } from './scope.ts';
 import { Namespace, type NamespaceOptions } from './space.ts';
@@ -33,12 +40,6 @@ import { type SyncReport, syncAll } from './sync.ts';
 export interface LogsOptions<T> extends NamespaceOptions {
   /** An item's id, unique in its log: what makes an append idempotent. Default: a new UUIDv7. */
   readonly id?: ((item: T) => string) | undefined;
-}
-
-interface Opened {
-  readonly options: NamespaceOptions & { readonly id?: unknown };
-  readonly handle: object;
-  readonly namespace: Namespace;
 }
 
 const DEFAULT_CLOSE_MS = 5000;
@@ -51,8 +52,12 @@ export function createCache(options: CacheOptions): Cache {
 export class Cache {
   readonly #events: EventHub = new EventHub();
   readonly #metrics: Metrics;
-  readonly #opened = new Map<string, Opened>();
+  readonly #opened = new Namespaces();
+  readonly #resolved: ResolvedOptions;
+  readonly #instance: Instance;
+  /** What records and logs stand on; `undefined` where there is no L3. */
   readonly #assembly: Assembly | undefined;
+  readonly #deriving: DerivedEngine;
   readonly #unregister: () => void;
   #closing: Promise<void> | undefined;
   /** Where the metrics are: the registry that was given, or the cache's own. */
@@ -65,13 +70,19 @@ export class Cache {
     this.registry = resolved.registry ?? new Registry();
     this.#unregister = this.#metrics.register(this.registry);
     if (resolved.logger !== undefined) this.#events.subscribe(eventLogger(resolved.logger));
-    this.#assembly = assembleEngine({
+    this.#resolved = resolved;
+    const input = {
       options: resolved,
       events: this.#events,
       metrics: this.#metrics,
       instance: uuidv7(),
       isClosed: () => this.#closing !== undefined,
-    });
+    };
+    this.#assembly = assembleEngine(input);
+    this.#instance = this.#assembly?.instance ?? new Instance(input, NO_DURABLE);
+    this.#deriving = makeDeriving(input, this.#instance, this.#assembly?.durable.derived);
+    this.#metrics.connect(this.#instance.sources());
+    this.#instance.start();
     this.#assembly?.start();
   }
 
@@ -83,13 +94,11 @@ export class Cache {
   records<V>(name: string, options?: NamespaceOptions): Records<V>;
   records(name: string, options: NamespaceOptions = {}): Records<unknown> {
     const engine = this.#engineFor(name);
-    return this.#open(
-      name,
-      'value',
-      options,
-      Records,
-      (namespace) => new Records(engine, namespace),
-    );
+    refuseUnknown(name, options, ['scope', 'codec', 'schema']);
+    return this.#opened.open('records', options, Records, name, () => {
+      const namespace = this.#namespace(name, 'value', options);
+      return { namespace, handle: new Records(engine, namespace) };
+    });
   }
 
   /** Opens a namespace of logs. */
@@ -100,13 +109,42 @@ export class Cache {
   logs<T>(name: string, options?: LogsOptions<T>): Logs<T>;
   logs<T>(name: string, options: LogsOptions<T> = {}): Logs<T> {
     const engine = this.#engineFor(name);
-    return this.#open(
-      name,
-      'log',
-      options,
-      Logs<T>,
-      (namespace) => new Logs<T>(engine, namespace, options.id),
-    );
+    refuseUnknown(name, options, ['scope', 'codec', 'schema', 'id']);
+    return this.#opened.open('logs', options, Logs<T>, name, () => {
+      const namespace = this.#namespace(name, 'log', options);
+      return { namespace, handle: new Logs<T>(engine, namespace, options.id) };
+    });
+  }
+
+  /**
+   * Opens a namespace of derived values: what `load`, or the loader given to `getOrSet`, can
+   * compute again. Needs no L3.
+   */
+  derived<K extends DerivedKey, S extends StandardSchemaV1>(
+    name: string,
+    options: DerivedOptions<K, StandardSchemaV1.InferOutput<S>> & { readonly schema: S },
+  ): Derived<K, StandardSchemaV1.InferOutput<S>>;
+  derived<K extends DerivedKey, V>(name: string, options?: DerivedOptions<K, V>): Derived<K, V>;
+  derived<K extends DerivedKey, V>(
+    name: string,
+    options: DerivedOptions<K, V> = {},
+  ): Derived<K, V> {
+    const { l1, l2 } = this.#resolved;
+    const policy = resolveDerived(name, options, {
+      l1Ms: l1?.ttlMs ?? 0,
+      l2Ms: l2?.ttlMs ?? l1?.ttlMs ?? 0,
+      hasDurable: this.#assembly !== undefined,
+    });
+    return this.#opened.open('derived', options, Derived<K, V>, name, () => {
+      const { codec, schema } = options;
+      const namespace = this.#namespace(name, 'value', { codec, schema });
+      const parts = { engine: this.#deriving, namespace, policy };
+      return { namespace, handle: new Derived<K, V>(parts, options) };
+    });
+  }
+
+  #namespace(name: string, kind: 'value' | 'log', options: NamespaceOptions): Namespace {
+    return new Namespace(name, kind, options, this.#metrics.namespace(name));
   }
 
   #engineFor(name: string): Engine {
@@ -116,32 +154,13 @@ export class Cache {
     return this.#assembly.engine;
   }
 
-  #open<H extends object>(
-    name: string,
-    kind: 'value' | 'log',
-    options: NamespaceOptions & { readonly id?: unknown },
-    type: new (...args: never[]) => H,
-    make: (namespace: Namespace) => H,
-  ): H {
-    refuseUnknown(name, options, kind);
-    const opened = this.#opened.get(name);
-    if (opened !== undefined) {
-      const same = NAMESPACE_OPTIONS.every((key) => opened.options[key] === options[key]);
-      if (same && opened.handle instanceof type) return opened.handle;
-      throw new ConfigError(`namespace "${name}" was opened before with other options`);
-    }
-    const namespace = new Namespace(name, kind, options, this.#metrics.namespace(name));
-    const handle = make(namespace);
-    this.#opened.set(name, { options, handle, namespace });
-    return handle;
-  }
-
   /** Everything that belongs to one call, one caller, one tenant. */
   scope(kind: string, id: string): CacheScope {
-    const { engine, shared, removeCopy, drainOthers } = this.#needs('scope');
+    const { engine, removeCopy, drainOthers } = this.#needs('scope');
     const parts = {
       engine,
-      shared: shared?.guard.foreground,
+      deriving: this.#deriving,
+      shared: this.#instance.shared?.guard.foreground,
       removeCopy,
       drainOthers: async (ms: number) => {
         try {
@@ -156,27 +175,26 @@ export class Cache {
         const opened = this.#opened.get(address.namespace);
         return opened === undefined ? 'unknown' : opened.namespace.scopeOf(address.key);
       },
-      spaceOf: (address: Address) => this.#opened.get(address.namespace)?.namespace.space(),
+      spaceOf: (address: Address) => {
+        const opened = this.#opened.get(address.namespace);
+        return opened?.kind === 'derived' ? undefined : opened?.namespace.space();
+      },
     };
     return new CacheScope(parts, scopeOf(kind, id));
   }
 
-  /** Copies of every record that bears one of these tags are forgotten everywhere; pending ones stay. */
+  /**
+   * Derived values that bear one of these tags are misses from now on, everywhere, those that are
+   * being loaded included. Copies of records that bear one are forgotten; pending ones stay.
+   * Rejects with `UnavailableError` where a tier could not be told.
+   */
   async invalidateTags(
     tags: readonly string[],
     options?: CallOptions,
-  ): Promise<{ readonly forgotten: number }> {
-    const { engine } = this.#needs('invalidateTags');
-    const bounds = boundsOf(engine, options);
-    for (const tag of tags) checkText('tag', tag);
-    const forget = async () => {
-      const addresses = await engine.durable.tagged(tags).catch((cause: unknown) => {
-        throw new UnavailableError('Supabase can not say what bears these tags', { cause });
-      });
-      await engine.forget(addresses);
-      return { forgotten: addresses.length };
-    };
-    return bounded(forget(), bounds, 'an invalidation', engine.clock);
+  ): Promise<InvalidationReport> {
+    const bounds = boundsOf(this.#deriving, options);
+    const work = invalidate(this.#deriving, this.#assembly?.engine, tags);
+    return bounded(work, bounds, 'an invalidation', this.#deriving.clock, 'unknown');
   }
 
   /**
@@ -196,12 +214,12 @@ export class Cache {
    * while L3 is away.
    */
   async ready(): Promise<void> {
-    await this.#assembly?.opening.ready();
+    await this.#instance.opening.ready();
   }
 
   /** What each part says of itself. Never rejects. */
   health(): Promise<Health> {
-    return healthOf(this.#needs('health'), this.#metrics);
+    return healthOf(this.#instance, this.#assembly, this.#metrics, this.#resolved.clock);
   }
 
   stats(): CacheStats {
@@ -214,22 +232,30 @@ export class Cache {
     key: string,
     options: CallOptions & { readonly value?: boolean | undefined } = {},
   ): Promise<Inspection> {
-    const assembly = this.#needs('inspect');
-    const bounds = boundsOf(assembly.engine, options);
-    const opened = this.#opened.get(namespace);
-    if (opened === undefined) throw new ConfigError(`namespace "${namespace}" is not open`);
-    const asked = inspect(assembly, opened.namespace, key, options.value === true);
-    return bounded(asked, bounds, 'an inspection', assembly.engine.clock);
+    const bounds = boundsOf(this.#deriving, options);
+    const { kind, namespace: opened } = this.#openedAs(namespace);
+    const withValue = options.value === true;
+    const asked =
+      kind === 'derived'
+        ? inspectDerived(this.#deriving, opened, key, withValue)
+        : inspect(this.#needs('inspect'), opened, key, withValue);
+    return bounded(asked, bounds, 'an inspection', this.#deriving.clock);
   }
 
-  /** The cached copies of one key go; a pending one stays. */
+  /** The cached copies of one key go; a pending one stays. A derived value is deleted. */
   async forget(namespace: string, key: string, options?: CallOptions): Promise<void> {
+    const { handle, namespace: opened } = this.#openedAs(namespace);
+    if (handle instanceof Derived) return handle.deleteText(key, options);
     const { engine } = this.#needs('forget');
     const bounds = boundsOf(engine, options);
-    const opened = this.#opened.get(namespace);
-    if (opened === undefined) throw new ConfigError(`namespace "${namespace}" is not open`);
-    const work = engine.forget([opened.namespace.address(key)]);
+    const work = engine.forget([opened.address(key)]);
     await bounded(work, bounds, 'a forget', engine.clock);
+  }
+
+  #openedAs(name: string) {
+    const opened = this.#opened.get(name);
+    if (opened === undefined) throw new ConfigError(`namespace "${name}" is not open`);
+    return opened;
   }
 
   #needs(what: string): Assembly {
@@ -253,7 +279,9 @@ export class Cache {
   }
 
   async #close(ms: number): Promise<void> {
+    await stopDeriving(this.#deriving);
     await this.#assembly?.close(ms);
+    await this.#instance.close();
     this.#events.emit({
       type: 'closed',
       pending: this.#assembly?.engine.outbox.unsynced().length ?? 0,
@@ -267,15 +295,10 @@ export class Cache {
   }
 }
 
-const NAMESPACE_OPTIONS = ['scope', 'codec', 'schema', 'id'] as const satisfies readonly (
-  | keyof NamespaceOptions
-  | 'id'
-)[];
-
-function refuseUnknown(name: string, options: object, kind: 'value' | 'log'): void {
-  for (const key of Object.keys(options)) {
-    const known =
-      NAMESPACE_OPTIONS.some((option) => option === key) && !(kind === 'value' && key === 'id');
-    if (!known) throw new ConfigError(`namespace "${name}": unknown option "${key}"`);
+function refuseUnknown(name: string, options: object, known: readonly string[]): void {
+  for (const option of Object.keys(options)) {
+    if (!known.includes(option)) {
+      throw new ConfigError(`namespace "${name}": unknown option "${option}"`);
+    }
   }
 }

@@ -2,10 +2,16 @@
  * What every public call takes, and how the public verbs of one cache share its parts.
  */
 import type { Clock } from './clock.ts';
+import type { Copies } from './coherence/copies.ts';
+import type { HeardTags } from './coherence/tags.ts';
 import type { CallBounds } from './deadline.ts';
 import { type Duration, parseDuration } from './model/duration.ts';
 import type { Address, AddressId } from './model/key.ts';
+import type { Stamp } from './model/version.ts';
+import type { DerivedTales, DerivedTiers } from './read/derived-tiers.ts';
 import type { Lookup } from './read/lookup.ts';
+import type { Obtain } from './read/obtain.ts';
+import type { DurableDerived, SharedDerived } from './tiers/derived.ts';
 import type { DurableTier, SharedTier } from './tiers/tier.ts';
 import type { FlushReport } from './write/flusher.ts';
 import type { Ladder } from './write/ladder.ts';
@@ -41,8 +47,32 @@ export interface Engine {
   check(): void;
 }
 
+/** The parts of one cache that derived values work with. */
+export interface DerivedEngine {
+  readonly clock: Clock;
+  readonly deadlineMs: number;
+  readonly copies: Copies;
+  readonly tags: HeardTags;
+  readonly tiers: DerivedTiers;
+  readonly obtain: Obtain;
+  /** L2, for calls that somebody waits for. */
+  readonly shared: SharedDerived | undefined;
+  /** L3, for namespaces that persist. */
+  readonly durable: DurableDerived | undefined;
+  readonly tales: DerivedTales;
+  /** A version above all that this process has seen, and `above`. */
+  readonly propose: (above?: number) => Stamp;
+  readonly sampleL1: () => boolean;
+  readonly observeL1: (ms: number) => void;
+  /** Throws where the cache is closed, or can't be used as it is configured. */
+  check(): void;
+}
+
 /** Resolves a call's bounds; refuses a call on a closed cache, or one that was aborted before it began. */
-export function boundsOf(engine: Engine, options: CallOptions | undefined): CallBounds {
+export function boundsOf(
+  engine: Pick<Engine, 'check' | 'deadlineMs'>,
+  options: CallOptions | undefined,
+): CallBounds {
   engine.check();
   options?.signal?.throwIfAborted();
   const deadlineMs =

@@ -79,6 +79,16 @@ export type CacheEvent =
   | { readonly type: 'eviction-policy'; readonly policy: string }
   /** Something in the background failed and will be tried again. `code` is the error's code. */
   | { readonly type: 'background-error'; readonly task: string; readonly code: string }
+  /** A loader failed or took too long. Told once in ten seconds for each namespace. */
+  | {
+      readonly type: 'load-failed';
+      readonly namespace: string;
+      readonly reason: 'failed' | 'timeout';
+    }
+  /** A load went on for longer than its lease, or its key was set or removed meanwhile. */
+  | { readonly type: 'lease-lost'; readonly namespace: string }
+  /** A derived value in L2 or L3 does not fit the schema any more: it is loaded anew. */
+  | { readonly type: 'schema-mismatch'; readonly namespace: string; readonly tier: 'l2' | 'l3' }
   | { readonly type: 'ready'; readonly ms: number }
   /** `pending`: what is left for others to adopt. */
   | { readonly type: 'closed'; readonly pending: number };
@@ -157,7 +167,11 @@ export function levelOf(event: CacheEvent): LogLevel {
     case 'create-overwrote':
     case 'l2-full':
     case 'background-error':
+    case 'load-failed':
+    case 'schema-mismatch':
       return 'warn';
+    case 'lease-lost':
+      return 'debug';
     default:
       return event satisfies never;
   }

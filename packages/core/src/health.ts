@@ -1,8 +1,10 @@
 /** What each part of a cache says of itself. */
 import type { Assembly } from './assembly.ts';
+import type { Clock } from './clock.ts';
 import { within } from './deadline.ts';
 import { TimeoutError } from './errors.ts';
 import type { BreakerState } from './events.ts';
+import type { Instance } from './instance.ts';
 import type { Metrics } from './metrics/metrics.ts';
 import type { CacheStats } from './metrics/snapshot.ts';
 import type { RedisInfo } from './tiers/redis/info.ts';
@@ -19,7 +21,8 @@ export interface Health {
   readonly redis_cache?:
     | { readonly connected: boolean; readonly dbSize: number; readonly info: RedisInfo | undefined }
     | undefined;
-  readonly supabase: { readonly connected: boolean; readonly ms: number };
+  /** Absent where the cache has no L3. */
+  readonly supabase?: { readonly connected: boolean; readonly ms: number } | undefined;
   readonly breaker: {
     readonly state: BreakerState;
     readonly consecutiveFailures: number;
@@ -32,19 +35,24 @@ export interface Health {
 /** What one check may take: a health check that hangs says nothing. */
 const CHECK_MS = 1000;
 
-export async function healthOf(assembly: Assembly, metrics: Metrics): Promise<Health> {
-  const { engine, shared } = assembly;
-  const { clock } = engine;
+export async function healthOf(
+  instance: Instance,
+  assembly: Assembly | undefined,
+  metrics: Metrics,
+  clock: Clock,
+): Promise<Health> {
+  const { shared } = instance;
   const start = clock.monotonic();
   const late = () => new TimeoutError(`no answer within ${CHECK_MS} ms`);
   const [redis, supabase] = await Promise.all([
     shared === undefined
       ? undefined
       : within(shared.tier.info(), CHECK_MS, late, clock).catch(() => undefined),
-    within(assembly.deadLetters(), CHECK_MS, late, clock).then(
-      () => true,
-      () => false,
-    ),
+    assembly &&
+      within(assembly.deadLetters(), CHECK_MS, late, clock).then(
+        () => true,
+        () => false,
+      ),
   ]);
   const state = shared?.guard.state ?? 'CLOSED';
   const connected = redis?.connected === true;
@@ -55,7 +63,9 @@ export async function healthOf(assembly: Assembly, metrics: Metrics): Promise<He
     ...(shared === undefined
       ? {}
       : { redis_cache: { connected, dbSize: redis?.dbSize ?? 0, info: redis } }),
-    supabase: { connected: supabase, ms: clock.monotonic() - start },
+    ...(supabase === undefined
+      ? {}
+      : { supabase: { connected: supabase, ms: clock.monotonic() - start } }),
     breaker: {
       state,
       consecutiveFailures: shared?.guard.consecutiveFailures ?? 0,
@@ -66,8 +76,9 @@ export async function healthOf(assembly: Assembly, metrics: Metrics): Promise<He
   };
 }
 
-function statusOf(durable: boolean, shared: boolean | undefined): HealthStatus {
-  if (shared === undefined) return durable ? 'ok' : 'down';
-  if (durable && shared) return 'ok';
-  return durable || shared ? 'degraded' : 'down';
+/** `undefined`: the cache has no such tier. */
+function statusOf(durable: boolean | undefined, shared: boolean | undefined): HealthStatus {
+  const tiers = [durable, shared].filter((tier) => tier !== undefined);
+  if (tiers.every((tier) => tier)) return 'ok';
+  return tiers.some((tier) => tier) ? 'degraded' : 'down';
 }

@@ -2,6 +2,13 @@ export { Cache, createCache, type LogsOptions } from './cache.ts';
 export type { CallOptions, PreloadReport } from './calls.ts';
 export type { Clock } from './clock.ts';
 export { systemClock } from './clock.ts';
+export type { Derived, DerivedLookup } from './derived.ts';
+export type {
+  DerivedOptions,
+  Loader,
+  LoadMany,
+  LoadManyContext,
+} from './derived-options.ts';
 export { type Environment, optionsFromEnv } from './env.ts';
 export * from './env-variables.ts';
 export {
@@ -23,10 +30,12 @@ export {
 export type { CacheEvent, CacheListener, Logger } from './events.ts';
 export type { Health, HealthStatus } from './health.ts';
 export type { HeldCopy, Inspection, TierInspection } from './inspect.ts';
+export type { InvalidationReport } from './invalidate.ts';
 export type { AppendOptions, Identified, LogSnapshot, Logs, ReadOptions } from './logs.ts';
 export type { Settled } from './many.ts';
 export { metricNames } from './metrics/prometheus.ts';
 export type { CacheStats } from './metrics/snapshot.ts';
+export type { DerivedKey, DerivedKeyObject, DerivedKeyPart } from './model/derived-key.ts';
 export type { Duration } from './model/duration.ts';
 export { timeOfVersion } from './model/version.ts';
 export {
@@ -38,6 +47,7 @@ export {
   type SupabaseOptions,
   supabase,
 } from './options.ts';
+export type { LoadContext } from './read/load.ts';
 export type { TierName } from './read/lookup.ts';
 export type {
   LookupResult,
@@ -49,5 +59,6 @@ export type { ScanOptions } from './scan.ts';
 export type { CacheScope, ScopeEntry, ScopeEraseReport, ScopeFlushReport } from './scope.ts';
 export type { DeepReadonly, NamespaceOptions } from './space.ts';
 export type { SyncReport } from './sync.ts';
+export type * from './tiers/derived.ts';
 export type * from './tiers/tier.ts';
 export type { Holder, Receipt } from './write/ladder.ts';

@@ -1,7 +1,9 @@
 /** `cache.inspect`: which tiers hold a key, for an operator. Asks every tier; changes nothing. */
 import type { Assembly } from './assembly.ts';
+import type { DerivedEngine } from './calls.ts';
 import { isLive, type Known, versionOf } from './model/known.ts';
 import type { Namespace } from './space.ts';
+import type { DerivedHeld } from './tiers/derived.ts';
 import type { SharedEntry } from './tiers/tier.ts';
 
 /** What one tier holds of a key. */
@@ -17,6 +19,9 @@ export interface HeldCopy {
   readonly deleted: boolean;
   /** L2 only: L3 lacks something of it. */
   readonly pending: boolean | undefined;
+  /** Of a derived value: how long it is fresh, and how long it lives, in milliseconds from now. */
+  readonly freshMs?: number | undefined;
+  readonly lifeMs?: number | undefined;
   readonly value?: unknown;
 }
 
@@ -26,7 +31,7 @@ export type TierInspection = HeldCopy | 'unavailable' | 'unreadable' | undefined
 export interface Inspection {
   readonly namespace: string;
   readonly key: string;
-  readonly kind: 'value' | 'log';
+  readonly kind: 'value' | 'log' | 'derived';
   readonly l1: { readonly version: number; readonly bytes: number } | undefined;
   readonly outbox: TierInspection;
   readonly l2: TierInspection;
@@ -43,7 +48,7 @@ export async function inspect(
   const address = namespace.address(key);
   const describe = (known: Known | undefined, pending?: boolean) =>
     known === undefined ? undefined : describeKnown(assembly, namespace, known, pending, withValue);
-  const copy = assembly.copies.get(address.id);
+  const copy = assembly.instance.copies.get(address.id);
   const l2 = engine.shared
     ?.read([address])
     .then(([read]): TierInspection => ofEntry(read?.entry, describe))
@@ -62,6 +67,60 @@ export async function inspect(
     outbox: describe(engine.outbox.floor(address.id)),
     l2: await l2,
     l3: await row.then((known) => describe(known)).catch((): TierInspection => 'unavailable'),
+  };
+}
+
+/** The same for a derived value, by the text that its key has in the tiers. */
+export async function inspectDerived(
+  { copies, shared, durable, clock }: DerivedEngine,
+  namespace: Namespace,
+  key: string,
+  withValue: boolean,
+): Promise<Inspection> {
+  const address = namespace.address(key);
+  const describe = (held: DerivedHeld | undefined): TierInspection =>
+    held && describeDerived(namespace, held, withValue);
+  const copy = copies.get(address.id);
+  const look = { address, mode: 'look', token: clock.random53(), leaseMs: 0 } as const;
+  const l2 = shared
+    ?.take([look])
+    .then(([reply]): TierInspection => {
+      if (reply === undefined || reply.status === 'epoch') return 'unavailable';
+      return reply.unreadable ? 'unreadable' : describe(reply.held);
+    })
+    .catch((): TierInspection => 'unavailable');
+  const l3 = durable
+    ?.read([address])
+    .then(({ held }) => describe(held[0]))
+    .catch((): TierInspection => 'unavailable');
+  return {
+    namespace: namespace.name,
+    key,
+    kind: 'derived',
+    l1: copy === undefined ? undefined : { version: copy.version, bytes: copy.bytes },
+    outbox: undefined,
+    l2: await l2,
+    l3: await l3,
+  };
+}
+
+function describeDerived(
+  namespace: Namespace,
+  { entry, freshMs, lifeMs }: DerivedHeld,
+  withValue: boolean,
+): HeldCopy {
+  const { payload, version } = entry;
+  return {
+    version,
+    bytes: payload?.bytes.byteLength ?? 0,
+    codec: payload?.codec,
+    items: undefined,
+    expiresAt: undefined,
+    deleted: false,
+    pending: undefined,
+    freshMs,
+    lifeMs,
+    ...(withValue && payload !== undefined ? { value: namespace.decode(payload) } : {}),
   };
 }
 

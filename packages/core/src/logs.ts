@@ -140,7 +140,9 @@ export class Logs<T> {
     const engine = this.#engine;
     engine.check();
     const copy = this.#namespace.copy(engine, key);
-    if (copy !== undefined) return { tier: 'l1', value: copy.value, version: copy.version };
+    if (copy !== undefined) {
+      return { tier: 'l1', value: copy.value, version: copy.version, isSure: true };
+    }
     const bounds = boundsOf(engine, options);
     return engine.lookup.find(this.#space, this.#namespace.address(key), bounds);
   }

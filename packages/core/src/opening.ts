@@ -19,17 +19,20 @@ const PATIENCE_MS = 1000;
 
 export class Opening {
   readonly #input: AssemblyInput;
-  readonly #durable: DurableTier;
+  readonly #durable: DurableTier | undefined;
   readonly #shared: SharedSide | undefined;
   readonly #proven: (ms: number) => Promise<void>;
   #misuse: ConfigError | undefined;
   #attempt: Promise<void> | undefined;
   #cancel: (() => void) | undefined;
 
-  /** `proven` resolves when the bus is alive, or after so many ms: L1 is not served before. */
+  /**
+   * `durable` is absent where the cache has no L3: then there is nothing to agree on. `proven`
+   * resolves when the bus is alive, or after so many ms: L1 is not served before.
+   */
   constructor(
     input: AssemblyInput,
-    durable: DurableTier,
+    durable: DurableTier | undefined,
     shared: SharedSide | undefined,
     proven: (ms: number) => Promise<void>,
   ) {
@@ -77,7 +80,7 @@ export class Opening {
 
   async #connectDurable(): Promise<void> {
     try {
-      await this.#durable.connect(this.#input.options.l2?.shards);
+      await this.#durable?.connect(this.#input.options.l2?.shards);
     } catch (error) {
       if (error instanceof ConfigError) {
         this.#misuse = error;

@@ -31,7 +31,15 @@ export type LookupResult<V> =
       readonly ageMs: number;
       readonly version: number;
     }
-  | { readonly status: 'miss'; readonly tier: TierName };
+  | {
+      readonly status: 'miss';
+      readonly tier: TierName;
+      /**
+       * `false`: no tier knows of the key, but L2 could not be asked, where another instance may
+       * have it pending. To be repeated where "there is none" must not be wrong.
+       */
+      readonly isSure: boolean;
+    };
 
 export interface SetOptions extends CallOptions {
   /** The record's life; afterwards it is as if deleted. Default: for ever. */
@@ -77,8 +85,8 @@ export class Records<V> {
 
   /** The value with where it came from and how old it is. */
   async lookup(key: string, options?: CallOptions): Promise<LookupResult<V>> {
-    const { value, tier, version } = await this.#find(key, options);
-    if (value === undefined) return { status: 'miss', tier };
+    const { value, tier, version, isSure } = await this.#find(key, options);
+    if (value === undefined) return { status: 'miss', tier, isSure };
     const ageMs = Math.max(0, this.#engine.clock.now() - timeOfVersion(version));
     return { status: 'hit', value: this.#lend(value), tier, freshness: 'fresh', ageMs, version };
   }
@@ -90,7 +98,9 @@ export class Records<V> {
   async #find(key: string, options: CallOptions | undefined): Promise<Found<unknown>> {
     this.#engine.check();
     const copy = this.#namespace.copy(this.#engine, key);
-    if (copy !== undefined) return { tier: 'l1', value: copy.value, version: copy.version };
+    if (copy !== undefined) {
+      return { tier: 'l1', value: copy.value, version: copy.version, isSure: true };
+    }
     return this.#ask(key, options);
   }
 

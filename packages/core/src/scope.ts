@@ -2,12 +2,19 @@
  * A scope: everything that belongs to one call, one caller or one tenant, over all namespaces
  * that name it. What L3 lists is united with what is still pending in L2 and here.
  */
-import { boundsOf, type CallOptions, type Engine, type PreloadReport } from './calls.ts';
+import {
+  boundsOf,
+  type CallOptions,
+  type DerivedEngine,
+  type Engine,
+  type PreloadReport,
+} from './calls.ts';
 import { inChunks } from './chunks.ts';
 import { bounded } from './deadline.ts';
 import { TierError, UnavailableError, type WriteOutcome } from './errors.ts';
 import { preloadAll } from './many.ts';
 import type { Address, AddressId, Scope } from './model/key.ts';
+import { scopeTagId } from './model/tags.ts';
 import type { Space } from './read/lookup.ts';
 import type { SharedTier } from './tiers/tier.ts';
 import { NOTHING_FLUSHED } from './write/flusher.ts';
@@ -16,7 +23,7 @@ import { NOTHING_FLUSHED } from './write/flusher.ts';
 export interface ScopeEntry {
   readonly namespace: string;
   readonly key: string;
-  readonly kind: 'value' | 'log';
+  readonly kind: 'value' | 'log' | 'derived';
 }
 
 /** What {@link CacheScope.flush} did. */
@@ -37,6 +44,8 @@ export interface ScopeEraseReport {
   readonly records: number;
   readonly items: number;
   readonly deadLetters: number;
+  /** Derived values that were removed from L2. */
+  readonly derived: number;
   /** Keys whose copies were removed from L1 and L2. */
   readonly copies: number;
   /** L2 did not confirm: its copies go as soon as it is back. */
@@ -47,6 +56,7 @@ export interface ScopeEraseReport {
 /** What a scope needs of its cache beside the engine. */
 export interface ScopeParts {
   readonly engine: Engine;
+  readonly deriving: DerivedEngine;
   readonly shared: SharedTier | undefined;
   /** The scope that an open namespace gives a key; `'unknown'` where the namespace is not open here. */
   readonly scopeOf: (address: Address) => Scope | undefined | 'unknown';
@@ -119,8 +129,14 @@ export class CacheScope {
   async entries(options?: CallOptions): Promise<readonly ScopeEntry[]> {
     const { engine, spaceOf } = this.#parts;
     const bounds = boundsOf(engine, options);
-    const work = Promise.all([this.#durable(), this.#pending()]);
-    const [durable, pending] = await bounded(work, bounds, 'a list of a scope', engine.clock);
+    const derived = this.#parts.deriving.shared?.members(this.#scope).catch(ignoreTier);
+    const work = Promise.all([this.#durable(), this.#pending(), derived]);
+    const [durable, pending, members] = await bounded(
+      work,
+      bounds,
+      'a list of a scope',
+      engine.clock,
+    );
     const entries = new Map<AddressId, ScopeEntry>();
     for (const { namespace, key, id } of pending.addresses) {
       const kind = spaceOf({ namespace, key, id })?.kind ?? 'value';
@@ -129,6 +145,9 @@ export class CacheScope {
     for (const { address, kind } of durable) {
       const { namespace, key, id } = address;
       entries.set(id, { namespace, key, kind });
+    }
+    for (const { namespace, key, id } of members ?? []) {
+      entries.set(id, { namespace, key, kind: 'derived' });
     }
     return [...entries.values()];
   }
@@ -159,12 +178,30 @@ export class CacheScope {
       removeCopy(id);
     }
     const isPurged = await this.#purge([...addresses.values()], version);
+    const derived = await this.#eraseDerived();
     // What was acknowledged while this went on is below the fence too: flushing it says so.
     const left = await this.#flush();
     const others = await drainOthers(DRAIN_OTHERS_MS);
-    const unknown = pending.unknown || !isPurged || left.unknown || left.remaining > 0 || !others;
+    const isLeft = left.unknown || left.remaining > 0 || !others;
+    const unknown = pending.unknown || !isPurged || derived === undefined || isLeft;
     const { records, items, deadLetters } = report;
-    return { records, items, deadLetters, copies: addresses.size, unknown };
+    return { records, items, deadLetters, derived: derived ?? 0, copies: addresses.size, unknown };
+  }
+
+  /** `undefined`: L2 did not confirm. */
+  async #eraseDerived(): Promise<number | undefined> {
+    const { shared, tags } = this.#parts.deriving;
+    const tag = scopeTagId(this.#scope);
+    tags.hear(tag);
+    try {
+      const reply = await shared?.erase(this.#scope);
+      return reply === 'epoch' ? undefined : (reply?.removed ?? 0);
+    } catch (error) {
+      if (!(error instanceof TierError)) throw error;
+      return undefined;
+    } finally {
+      tags.hear(tag);
+    }
   }
 
   async #purge(addresses: readonly Address[], version: number): Promise<boolean> {

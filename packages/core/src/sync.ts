@@ -23,7 +23,8 @@ export interface SyncReport {
 const SHARE_FOR_OTHERS = 0.5;
 
 export async function syncAll(assembly: Assembly, deadlineMs: number): Promise<SyncReport> {
-  const { engine, drainer, shared, flusher } = assembly;
+  const { engine, drainer, flusher } = assembly;
+  const { shared } = assembly.instance;
   const { clock, outbox } = engine;
   const start = clock.monotonic();
   let own = await drainer.drain();

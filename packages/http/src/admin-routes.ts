@@ -55,7 +55,7 @@ const inspectionSchema = z
   .object({
     namespace: z.string(),
     key: z.string(),
-    kind: z.enum(['value', 'log']),
+    kind: z.enum(['value', 'log', 'derived']),
     l1: z.object({ version: z.int(), bytes: z.int() }).optional(),
     outbox: tierSchema,
     l2: tierSchema,
@@ -68,6 +68,7 @@ const erasureSchema = z
     records: z.int(),
     items: z.int(),
     deadLetters: z.int(),
+    derived: z.int().openapi({ description: 'Derived values that were removed from L2.' }),
     copies: z.int(),
     unknown: z
       .boolean()

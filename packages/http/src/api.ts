@@ -11,6 +11,8 @@ import { AllowedMethods } from './methods.ts';
 import { ProblemError, problemOf } from './problem.ts';
 import type { Router } from './router.ts';
 
+const JSON_TYPE = /^application\/(?:problem\+)?json\b/;
+
 /** The largest body that is read. */
 export const MAX_BODY_BYTES = 1_000_000;
 
@@ -63,6 +65,19 @@ function uncached(): MiddlewareHandler {
   };
 }
 
+/** JSON ends with a newline, so that a terminal's prompt stands on a line of its own. */
+function lineEnded(): MiddlewareHandler {
+  return async (c, next) => {
+    await next();
+    const answered = c.res;
+    if (!JSON_TYPE.test(answered.headers.get('content-type') ?? '')) return;
+    const text = await answered.text();
+    // Set twice, because what is set over an answer takes over that one's headers and body.
+    c.res = undefined;
+    c.res = new Response(`${text}\n`, answered);
+  };
+}
+
 /** Where a client hangs up, its signal's reason is thrown, which need not be an error. */
 function errorsOnly(): MiddlewareHandler {
   return async (_, next) => {
@@ -82,7 +97,14 @@ export function api(options: ApiOptions): Router {
     scheme: 'bearer',
   });
   app.onError((error, c) => answer(error, c, options.onError));
-  app.use(...(options.before ?? []), errorsOnly(), uncached(), wellFormedPath(), bodyLimit());
+  app.use(
+    ...(options.before ?? []),
+    errorsOnly(),
+    lineEnded(),
+    uncached(),
+    wellFormedPath(),
+    bodyLimit(),
+  );
   for (const router of options.routers) app.route('/', router);
   const document = app.getOpenAPI31Document({
     openapi: '3.1.0',

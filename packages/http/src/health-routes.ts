@@ -14,7 +14,7 @@ const checksSchema = z
     redis_cache: z
       .object({ connected: z.boolean(), dbSize: z.int(), info: z.looseObject({}).optional() })
       .optional(),
-    supabase: z.object({ connected: z.boolean(), ms: z.number() }),
+    supabase: z.object({ connected: z.boolean(), ms: z.number() }).optional(),
     breaker: z.object({
       state: z.enum(['CLOSED', 'OPEN', 'HALF_OPEN']),
       consecutiveFailures: z.int(),

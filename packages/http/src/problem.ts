@@ -84,7 +84,8 @@ export class ProblemError extends Error {
       status,
       detail,
     };
-    this.headers = status === 503 ? { 'retry-after': RETRY_AFTER_SECONDS, ...headers } : headers;
+    const isPassing = status === 502 || status === 503;
+    this.headers = isPassing ? { 'retry-after': RETRY_AFTER_SECONDS, ...headers } : headers;
   }
 
   response(): Response {

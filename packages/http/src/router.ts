@@ -57,7 +57,7 @@ function documented(description: string): ProblemResponse {
 
 /** How routes document the problems that they answer with: `401: problems[401]`. */
 export const problems: Readonly<
-  Record<400 | 401 | 404 | 409 | 413 | 415 | 422 | 503, ProblemResponse>
+  Record<400 | 401 | 404 | 409 | 413 | 415 | 422 | 502 | 503, ProblemResponse>
 > = {
   400: documented('The request can not be read: malformed JSON, escapes or parameters.'),
   401: documented('The token is missing or wrong.'),
@@ -66,6 +66,9 @@ export const problems: Readonly<
   413: documented('The body is over 1 MB.'),
   415: documented('The body is not JSON.'),
   422: documented('The value can not be stored as it is.'),
+  502: documented(
+    'What the value is computed from failed, and nothing older is at hand: try again.',
+  ),
   503: documented('No tier could say, or hold the write: try again.'),
 };
 

@@ -12,31 +12,56 @@ const MAX_DESCRIPTION_BYTES = 0xffff;
 
 /** Scope and tags as stored, without the length in front; empty where there is neither. */
 export function encodeDescription(scope: Scope | undefined, tags: readonly string[] = []): Buffer {
-  if (scope === undefined && tags.length === 0) return Buffer.alloc(0);
-  const text = JSON.stringify({
+  return encodeMembers(namesOf(scope, tags));
+}
+
+/** The members that say scope and tags; those that are empty are left out. */
+export function namesOf(
+  scope: Scope | undefined,
+  tags: readonly string[],
+): Readonly<Record<string, unknown>> {
+  return {
     ...(scope === undefined ? {} : { s: [scope.kind, scope.id] }),
     ...(tags.length === 0 ? {} : { t: tags }),
-  });
-  const bytes = Buffer.from(text);
-  if (bytes.length > MAX_DESCRIPTION_BYTES) {
+  };
+}
+
+/** Members as stored, with room for as many bytes more; empty where there are none. */
+export function encodeMembers(members: Readonly<Record<string, unknown>>, room = 0): Buffer {
+  if (Object.keys(members).length === 0) return Buffer.alloc(0);
+  const bytes = Buffer.from(JSON.stringify(members));
+  const most = MAX_DESCRIPTION_BYTES - room;
+  if (bytes.length > most) {
     throw new CodecError(
-      `scope and tags of one entry take ${bytes.length} bytes, and at most ${MAX_DESCRIPTION_BYTES} can be stored`,
+      `scope and tags of one entry take ${bytes.length} bytes, and at most ${most} can be stored`,
     );
   }
   return bytes;
 }
 
-/** Scope and tags; throws where the bytes are not what {@link encodeDescription} writes. */
-export function decodeDescription(bytes: Buffer): {
+export interface Names {
   readonly scope: Scope | undefined;
   readonly tags: readonly string[];
-} {
-  if (bytes.length === 0) return { scope: undefined, tags: [] };
+}
+
+/** Scope and tags; throws where the bytes are not what {@link encodeDescription} writes. */
+export function decodeDescription(bytes: Buffer): Names {
+  return bytes.length === 0 ? { scope: undefined, tags: [] } : namesIn(decodeMembers(bytes));
+}
+
+/** The members of a description; throws where the bytes hold none. */
+export function decodeMembers(bytes: Buffer): object {
+  if (bytes.length === 0) return {};
   if (!isUtf8(bytes)) throw new MalformedError('a description is not UTF-8');
   const parsed: unknown = JSON.parse(bytes.toString('utf8'));
   if (typeof parsed !== 'object' || parsed === null) throw new MalformedError('no description');
-  const scope = 's' in parsed ? textsOf(parsed.s) : undefined;
-  const tags = 't' in parsed ? textsOf(parsed.t) : [];
+  return parsed;
+}
+
+/** What {@link namesOf} wrote. */
+export function namesIn(members: object): Names {
+  const scope = 's' in members ? textsOf(members.s) : undefined;
+  const tags = 't' in members ? textsOf(members.t) : [];
   if (scope === undefined) return { scope, tags };
   const [kind, id, ...more] = scope;
   if (kind === undefined || id === undefined || more.length > 0) {

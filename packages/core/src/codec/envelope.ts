@@ -95,7 +95,8 @@ export function encodeLog(
   );
 }
 
-function compose(
+/** Frozen prefix, description and body as one entry. */
+export function compose(
   header: Omit<Header, 'format'>,
   description: Buffer,
   body: Uint8Array | undefined,

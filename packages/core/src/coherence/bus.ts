@@ -12,12 +12,15 @@
  * Messages, words separated by a space:
  *   k VERSION l ADDRESS            a log changed (sent by L2's scripts)
  *   k VERSION vINTENT ADDRESS      a value was put, settled, removed or forgotten (version 0)
+ *   f ADDRESS                      the lease to load a derived value is free; nothing changed
+ *   t TAG                          a tag was invalidated in one shard (sent by L2's scripts)
  *   h INSTANCE NUMBER              heartbeat
  *   q INSTANCE REQUEST             every other instance: drain your outbox
  *   a REQUEST INSTANCE JSON        the answer
  */
 import type { Clock } from '../clock.ts';
 import type { AddressId } from '../model/key.ts';
+import type { TagId } from '../model/tags.ts';
 import type { Stamp } from '../model/version.ts';
 import type { SharedFleet } from '../tiers/fleet.ts';
 
@@ -37,6 +40,10 @@ export interface BusParts {
   /** Absent where there is no L2: then nothing proves anything. */
   readonly line: Pick<SharedFleet, 'heartbeat' | 'publish'> | undefined;
   readonly onKey: (id: AddressId, stamp: Stamp, kind: 'value' | 'log') => void;
+  /** A lease is free: whoever waits for it may ask again. */
+  readonly onFree: (id: AddressId) => void;
+  /** A tag was invalidated. */
+  readonly onTag: (tag: TagId) => void;
   /** L1 can't be trusted. `isNew`: the bus was alive until now. */
   readonly onGap: (silentMs: number, isNew: boolean) => void;
   readonly onAlive: () => void;
@@ -51,6 +58,7 @@ interface Asked {
   /** This instance is one of its own listeners. */
   isHeard: boolean;
   changed(): void;
+  ask(): void;
 }
 
 export class Bus {
@@ -93,6 +101,8 @@ export class Bus {
   subscribed(): void {
     this.#fallSilent();
     void this.#heartbeat();
+    // Answers that came in between were not heard. Who drained has little to drain again.
+    for (const question of this.#asked.values()) question.ask();
   }
 
   /** Heartbeats can be sent again: the proof need not wait for the next second. */
@@ -115,7 +125,9 @@ export class Bus {
         { version: Number(first), intent: Number(second.slice(1)) },
         second === 'l' ? 'log' : 'value',
       );
-    } else if (kind === 'h' && first === this.#parts.instance) this.#hearOwn(Number(second));
+    } else if (kind === 'f') this.#parts.onFree(message.slice(2) as AddressId);
+    else if (kind === 't') this.#parts.onTag(message.slice(2) as TagId);
+    else if (kind === 'h' && first === this.#parts.instance) this.#hearOwn(Number(second));
     else if (kind === 'q') this.#hearQuestion(first, second);
     else if (kind === 'a') this.#hearAnswer(first, second, message);
   }
@@ -123,7 +135,7 @@ export class Bus {
   /**
    * Asks every other instance to drain; resolves when these, and as many as heard the question,
    * have answered, or after `ms`. Who listens counts too, because a Redis that came back empty
-   * does not know its instances yet.
+   * does not know its instances yet. Where this one subscribes anew meanwhile, it asks again.
    */
   async askToDrain(
     request: string,
@@ -147,12 +159,15 @@ export class Bus {
         const hasAll = instances.every((instance) => answers.has(instance));
         if (hasAll && answers.size >= asked) done();
       };
-      const question: Asked = { answers, isHeard: false, changed };
+      const ask = () => {
+        this.#publish(`q ${this.#parts.instance} ${request}`).then((count) => {
+          listeners = count;
+          changed();
+        }, done);
+      };
+      const question: Asked = { answers, isHeard: false, changed, ask };
       this.#asked.set(request, question);
-      this.#publish(`q ${this.#parts.instance} ${request}`).then((count) => {
-        listeners = count;
-        changed();
-      }, done);
+      ask();
     });
     this.#asked.delete(request);
     return { asked, answers };

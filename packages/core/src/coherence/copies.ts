@@ -9,6 +9,7 @@
  * A fence exists only for keys in flight. It moves with every own write, every message of the
  * bus about the key and every emptying. An L1 miss never means absence.
  */
+import type { DerivedFacts } from '../model/freshness.ts';
 import type { AddressId } from '../model/key.ts';
 import { compareStamps, type Stamp } from '../model/version.ts';
 
@@ -24,6 +25,8 @@ export interface Copy {
   readonly bytes: number;
   /** Milliseconds since 1970. */
   readonly storedAt: number;
+  /** Of derived values only. */
+  readonly derived?: DerivedFacts | undefined;
 }
 
 /** What L1 has to offer. */

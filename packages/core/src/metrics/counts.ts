@@ -29,7 +29,22 @@ export type EvictionReason = 'capacity' | 'expired' | 'oversized' | 'cleared';
 /** What became of a row that was flushed to L3. `failed`: L3 did not answer; it is tried again. */
 export type RowOutcome = 'applied' | 'superseded' | 'refused' | 'erased' | 'expired' | 'failed';
 
-export type LoadOutcome = 'loaded' | 'kept' | 'skipped' | 'failed' | 'timeout';
+export type LoadOutcome = 'loaded' | 'kept' | 'skipped' | 'failed' | 'timeout' | 'aborted';
+
+/** What became of the leases that loads of derived values asked for. */
+export type LeaseOutcome = 'granted' | 'waited' | 'lost';
+/** Why a stale derived value was given out. */
+export type StaleReason = 'soft' | 'deadline' | 'failed' | 'timeout';
+/** Why a loaded value was not stored. */
+export type DiscardReason = 'voided' | 'epoch' | 'error' | 'alone';
+
+/** What one namespace of derived values counts besides its requests and loads. */
+export class DerivedCounts {
+  readonly leases: Record<LeaseOutcome, number> = { granted: 0, waited: 0, lost: 0 };
+  readonly stale: Record<StaleReason, number> = { soft: 0, deadline: 0, failed: 0, timeout: 0 };
+  readonly discarded: Record<DiscardReason, number> = { voided: 0, epoch: 0, error: 0, alone: 0 };
+  mismatches = 0;
+}
 
 /** States, asked for when someone looks. Each answers at once with what is known. */
 export interface MetricSources {
@@ -121,6 +136,7 @@ export class Counts {
     readonly durations: BucketCounts;
   };
   readonly loads: Map<string, Map<LoadOutcome, BucketCounts>> = new Map();
+  readonly derived: Map<string, DerivedCounts> = new Map();
   readonly #clock: Clock;
   readonly #startedAt: number;
   #sources: MetricSources = NOTHING;
@@ -191,6 +207,14 @@ export class Counts {
     const buckets = outcomes.get(outcome) ?? new BucketCounts();
     outcomes.set(outcome, buckets);
     buckets.observe(ms);
+  }
+
+  /** The counters of a namespace of derived values. */
+  derivedOf(namespace: string): DerivedCounts {
+    const label = this.requests.labelOf(namespace);
+    const counts = this.derived.get(label) ?? new DerivedCounts();
+    this.derived.set(label, counts);
+    return counts;
   }
 
   compressed(bytesIn: number, bytesOut: number): void {

@@ -9,7 +9,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { ConfigError } from '../errors.ts';
 import type { BreakerState } from '../events.ts';
 import { REQUEST_RESULTS, REQUEST_TIERS } from './counters.ts';
-import type { Counts } from './counts.ts';
+import type { Counts, DerivedCounts } from './counts.ts';
 import { type BucketCounts, DURATION_BUCKETS } from './durations.ts';
 import { compressionRatio } from './snapshot.ts';
 
@@ -116,7 +116,53 @@ const COUNTERS: readonly Described<number>[] = [
     'Times that a bound was reached.',
     (metrics) => metrics.overloaded,
   ),
+  ofDerived(
+    'cache_leases_total',
+    'outcome',
+    'Leases to load derived values: granted, held by another process and waited for, lost.',
+    (counts) => counts.leases,
+  ),
+  ofDerived(
+    'cache_stale_answers_total',
+    'reason',
+    'Derived values served stale, because the load was slow (soft, deadline, timeout) or failed.',
+    (counts) => counts.stale,
+  ),
+  ofDerived(
+    'cache_discarded_fills_total',
+    'reason',
+    'Loaded values that were not stored: voided by a write or an invalidation, or L2 not there.',
+    (counts) => counts.discarded,
+  ),
+  {
+    name: 'cache_schema_mismatches_total',
+    help: 'Derived values in L2 or L3 that do not fit the schema of their namespace any more.',
+    labels: ['namespace'],
+    read({ derived }, say) {
+      for (const [namespace, { mismatches }] of derived) say(mismatches, { namespace });
+    },
+  },
 ];
+
+function ofDerived(
+  name: string,
+  label: string,
+  help: string,
+  read: (counts: DerivedCounts) => Readonly<Record<string, number>>,
+): Described<number> {
+  return {
+    name,
+    help,
+    labels: ['namespace', label],
+    read({ derived }, say) {
+      for (const [namespace, counts] of derived) {
+        for (const [value, count] of Object.entries(read(counts))) {
+          say(count, { namespace, [label]: value });
+        }
+      }
+    },
+  };
+}
 
 const GAUGES: readonly Described<number>[] = [
   byLabel('cache_entries', 'tier', 'Entries held by this process.', ({ sources }) => ({

@@ -10,6 +10,9 @@
  *    entry that was created while L3 was away; never "absent" otherwise, and never another log
  *    that may lack items. Neither is kept in L1.
  *
+ * "There is none" without an answer of L2 may be wrong of what is pending from another instance:
+ * it is answered, and said to be unsure. A partial log that L2 did not unite may lack such items.
+ *
  * The outbox is asked before the first question and again after the last answer: a write that
  * was acknowledged in between must not be overlooked, nor one that has just been released.
  *
@@ -45,8 +48,13 @@ export interface Space<V> {
 
 export interface Found<V> {
   readonly tier: TierName;
-  /** `undefined`: there is none. */
+  /** `undefined`: there is none; whether that is sure, {@link Found.isSure} says. */
   readonly value: V | undefined;
+  /**
+   * `false`: no tier knows of the key, but L2 could not be asked, where another instance may have
+   * something pending. A value, and a deletion, are known.
+   */
+  readonly isSure: boolean;
   /** 0 where nothing is known. */
   readonly version: number;
 }
@@ -139,7 +147,8 @@ export class Lookup {
       known = unite(unite(known, before), floor.floor(address.id));
       if (versionOf(known) > seen && tier === 'l2') tier = 'outbox';
       const value = known === held ? read?.value : undefined;
-      return this.#answer(space, tier, known, value, (copy) => {
+      const isAsked = shared !== undefined || this.#parts.shared === undefined;
+      return this.#answer(space, tier, known, value, isAsked, (copy) => {
         // What L3 was not asked about, or did not answer, may be older than what it has.
         const isSure = tier === 'l3' || isWhole(entry);
         if (shared !== undefined && isSure) copies.offer(ticket, copy);
@@ -159,18 +168,19 @@ export class Lookup {
     tier: TierName,
     known: Known | undefined,
     decoded: V | undefined,
+    isAsked: boolean,
     keep: (copy: Copy) => void,
   ): Found<V> {
     const version = versionOf(known);
     if (version > 0) this.#parts.observe(version);
     if (known === undefined || !isLive(known, this.#parts.clock.now())) {
       space.answered(false);
-      return { tier, value: undefined, version };
+      return { tier, value: undefined, version, isSure: isAsked || known !== undefined };
     }
     const value = decoded ?? space.decode(known);
     space.answered(true);
     keep(copyOf(known, value, this.#parts.clock.now()));
-    return { tier, value, version };
+    return { tier, value, version, isSure: true };
   }
 
   async #askShared<V>(space: Space<V>, address: Address): Promise<SharedRead | undefined> {

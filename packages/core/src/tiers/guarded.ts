@@ -21,6 +21,7 @@ import { within } from '../deadline.ts';
 import { TierError } from '../errors.ts';
 import type { BreakerState } from '../events.ts';
 import { traced } from '../tracing.ts';
+import type { SharedDerived } from './derived.ts';
 import type { SharedFleet } from './fleet.ts';
 import type { SharedTier } from './tier.ts';
 
@@ -33,6 +34,7 @@ export interface ProbedTier extends SharedTier {
   /** Drops the connection and what is queued on it, and connects anew. */
   reconnect(): void;
   readonly fleet: SharedFleet;
+  readonly derived: SharedDerived;
 }
 
 export interface GuardOptions {
@@ -68,13 +70,20 @@ export class GuardedTier {
   readonly background: SharedTier;
   /** The fleet, just as patient: its heartbeat is what notices a frozen server when nobody calls. */
   readonly fleet: SharedFleet;
+  /** Derived values, for calls that somebody waits for. */
+  readonly derived: SharedDerived;
+  /** Derived values, for early refreshes, invalidations and erasures: more patient. */
+  readonly derivedBackground: SharedDerived;
 
   constructor(tier: ProbedTier, options: GuardOptions) {
     this.#tier = tier;
     this.#options = options;
+    const patience = Math.max(options.timeoutMs, BACKGROUND_TIMEOUT_MS);
     this.foreground = this.#view(options.timeoutMs, 'closed');
-    this.background = this.#view(Math.max(options.timeoutMs, BACKGROUND_TIMEOUT_MS), 'closed');
-    this.fleet = this.#fleetView(Math.max(options.timeoutMs, BACKGROUND_TIMEOUT_MS));
+    this.background = this.#view(patience, 'closed');
+    this.fleet = this.#fleetView(patience);
+    this.derived = this.#derivedView(options.timeoutMs);
+    this.derivedBackground = this.#derivedView(patience);
     this.#breaker = new CircuitBreaker(() => this.#runTrial(), {
       timeout: false,
       resetTimeout: options.resetMs,
@@ -191,6 +200,23 @@ export class GuardedTier {
       lease: (name, holder, ttlMs, o) => run('lease', () => fleet.lease(name, holder, ttlMs, o)),
       release: (name, holder, o) => run('release', () => fleet.release(name, holder, o)),
       publish: (message, o) => run('publish', () => fleet.publish(message, o)),
+    };
+  }
+
+  #derivedView(timeoutMs: number): SharedDerived {
+    const run = <T>(operation: string, call: () => Promise<T>) =>
+      this.#call(operation, timeoutMs, 'closed', call);
+    const { derived } = this.#tier;
+    return {
+      take: (takes, o) => run('derived_take', () => derived.take(takes, o)),
+      fill: (fills, o) => run('derived_fill', () => derived.fill(fills, o)),
+      place: (places, o) => run('derived_place', () => derived.place(places, o)),
+      remove: (removals, o) => run('derived_remove', () => derived.remove(removals, o)),
+      extend: (leases, o) => run('derived_extend', () => derived.extend(leases, o)),
+      letGo: (leases, o) => run('derived_let_go', () => derived.letGo(leases, o)),
+      invalidate: (tags, o) => run('derived_invalidate', () => derived.invalidate(tags, o)),
+      erase: (scope, o) => run('derived_erase', () => derived.erase(scope, o)),
+      members: (scope, o) => run('derived_members', () => derived.members(scope, o)),
     };
   }
 

@@ -7,6 +7,7 @@
 import type { Clock } from '../clock.ts';
 import { TierError } from '../errors.ts';
 import { traced } from '../tracing.ts';
+import type { DurableDerived } from './derived.ts';
 import type { DurableTier } from './tier.ts';
 
 export interface MeasureOptions {
@@ -18,9 +19,10 @@ export interface MeasureOptions {
 export class MeasuredTier {
   readonly #options: MeasureOptions;
   readonly tier: DurableTier;
+  readonly derived: DurableDerived;
   #away = false;
 
-  constructor(tier: DurableTier, options: MeasureOptions) {
+  constructor(tier: DurableTier & { readonly derived: DurableDerived }, options: MeasureOptions) {
     this.#options = options;
     const run = <T>(operation: string, call: () => Promise<T>) => this.#call(operation, call);
     this.tier = {
@@ -40,6 +42,13 @@ export class MeasuredTier {
       erase: (scope, version, o) => run('erase', () => tier.erase(scope, version, o)),
       deadLetters: (o) => run('dead_letters', () => tier.deadLetters(o)),
       close: () => tier.close(),
+    };
+    const { derived } = tier;
+    this.derived = {
+      read: (addresses, o) => run('derived_read', () => derived.read(addresses, o)),
+      put: (puts, o) => run('derived_put', () => derived.put(puts, o)),
+      remove: (addresses, o) => run('derived_remove', () => derived.remove(addresses, o)),
+      invalidate: (tags, o) => run('derived_invalidate', () => derived.invalidate(tags, o)),
     };
   }
 

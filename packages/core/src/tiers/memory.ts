@@ -11,6 +11,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
+import type { DerivedFacts } from '../model/freshness.ts';
 import type { AddressId } from '../model/key.ts';
 
 /** What L1 holds of one address. */
@@ -27,6 +28,8 @@ export interface MemoryEntry {
   readonly bytes: number;
   /** When it was put here, in milliseconds since 1970. */
   readonly storedAt: number;
+  /** Of a derived value: its own time to live, in milliseconds, instead of the tier's. */
+  readonly derived?: DerivedFacts | undefined;
 }
 
 export interface MemoryTierOptions {
@@ -135,8 +138,9 @@ export class MemoryTier {
   }
 
   #timeFor(entry: MemoryEntry): number {
-    if (entry.expiresAt === 0) return this.#ttlMs;
-    return Math.min(this.#ttlMs, entry.expiresAt - this.#clock.now());
+    const lifeMs = entry.derived?.lifeMs ?? this.#ttlMs;
+    if (entry.expiresAt === 0) return lifeMs;
+    return Math.min(lifeMs, entry.expiresAt - this.#clock.now());
   }
 }
 

@@ -274,6 +274,8 @@ export interface EraseReport {
   readonly records: number;
   readonly items: number;
   readonly deadLetters: number;
+  /** Derived values that were in L3. */
+  readonly derived: number;
 }
 
 export interface DurableTier {

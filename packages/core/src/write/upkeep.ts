@@ -1,6 +1,5 @@
 /**
  * What one instance does for the fleet, every second, while L2 is there:
- *  - looks whether Redis is still the one that it was;
  *  - lifts the floor under its own writes that went around L2;
  *  - where it holds the lease, repairs everybody's bypass marks;
  *  - where it holds the lease, adopts what dead instances left pending.
@@ -34,10 +33,6 @@ export interface UpkeepParts {
   readonly adoptAfterMs: number;
   /** Whether L2 is there at all. */
   readonly healthy: () => boolean;
-  /** Notices a Redis that was emptied or replaced, also where nobody asks for anything. */
-  readonly check: () => Promise<void>;
-  /** Looks at Redis itself, now and then. */
-  readonly watch: () => Promise<void>;
 }
 
 export class Upkeep {
@@ -71,10 +66,8 @@ export class Upkeep {
   }
 
   async #run(): Promise<void> {
-    const { fleet, instance, repair, shared, healthy, check, watch } = this.#parts;
+    const { fleet, instance, repair, shared, healthy } = this.#parts;
     if (!healthy()) return;
-    await watch();
-    await this.#attempt('check', check);
     await this.#attempt('own-repair', () => repair.own(shared));
     await this.#attempt('upkeep', async () => {
       if (!(await fleet.lease('upkeep', instance, LEASE_MS))) return;

@@ -10,11 +10,13 @@ import { compareItems } from '../../src/model/entry.ts';
 import type { Address, AddressId, Scope } from '../../src/model/key.ts';
 import { compareStamps, type Stamp } from '../../src/model/version.ts';
 import type * as tier from '../../src/tiers/tier.ts';
+import { DurableDerivedModel, type DurableDerivedModelOptions } from './durable-derived-model.ts';
 import { dumpPayload, dumpScope } from './stored.ts';
 
 export interface DurableModelOptions {
   /** Why a write is a data error; `undefined`: it is none. */
   readonly refuses?: (write: ValueWrite | LogWrite) => string | undefined;
+  readonly derived?: DurableDerivedModelOptions;
 }
 
 /** One per refused write; another attempt at the same write counts up. */
@@ -58,6 +60,7 @@ interface StoredItems {
 }
 
 export class DurableModel {
+  readonly derived: DurableDerivedModel;
   readonly #refuses: (write: ValueWrite | LogWrite) => string | undefined;
   readonly #rows = new Map<AddressId, ValueWrite>();
   readonly #logs = new Map<AddressId, StoredItems>();
@@ -70,6 +73,7 @@ export class DurableModel {
 
   constructor(options: DurableModelOptions = {}) {
     this.#refuses = options.refuses ?? (() => undefined);
+    this.derived = new DurableDerivedModel((scope) => this.#fenceOf(scope), options.derived);
   }
 
   // ------------------------------------------------------------ values
@@ -270,7 +274,13 @@ export class DurableModel {
     ].sort((a, b) => compareAddresses(a.address, b.address));
     const stamp = { version: fence, intent: Number.MAX_SAFE_INTEGER };
     for (const { address, kind } of addresses) this.#mark(address, kind, stamp);
-    return { addresses, records: rows.length, items: items.length, deadLetters: letters.length };
+    return {
+      addresses,
+      records: rows.length,
+      items: items.length,
+      deadLetters: letters.length,
+      derived: this.derived.erase(scope),
+    };
   }
 
   /** Tombstones and expired values at or below `before` go, and their highest version is kept. */

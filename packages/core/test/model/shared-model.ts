@@ -296,9 +296,7 @@ export class SharedModel extends SharedServer {
   }
 
   protected release(address: Address, version: number): void {
-    const shard = this.shardOf(address);
-    const meta = this.metas[shard];
-    if (meta) this.metas[shard] = { ...meta, cut: Math.max(meta.cut + 1, version) };
+    this.raiseCut(this.shardOf(address), version);
   }
 
   protected releaseDropped(address: Address, newer: Stamp): void {

@@ -38,8 +38,16 @@ export interface SharedServerOptions {
   readonly publish?: (message: BusMessage) => void;
 }
 
+/** What else lives on the server: it goes with it, and comes back from a dump with it. */
+export interface ServerPart {
+  empty(): void;
+  /** What puts back what it holds now. */
+  snapshot(): () => void;
+}
+
 /** A copy of the whole server, as a dump file holds it. */
 export interface SharedSnapshot {
+  readonly parts: readonly (() => void)[];
   readonly entries: ReadonlyMap<AddressId, Stored>;
   readonly pending: ReadonlyMap<AddressId, number>;
   readonly metas: readonly (ShardState | undefined)[];
@@ -66,6 +74,7 @@ export class SharedServer {
   protected index: Map<AddressId, number> = new Map<AddressId, number>();
   protected metas: (ShardState | undefined)[] = [];
   #runs = 1;
+  readonly #parts: ServerPart[] = [];
 
   constructor(options: SharedServerOptions = {}) {
     this.shards = options.shards ?? 1;
@@ -77,13 +86,19 @@ export class SharedServer {
 
   /** FLUSHALL: everything goes, the server runs on. */
   empty(): void {
+    for (const part of this.#parts) part.empty();
     this.entries = new Map();
     this.index = new Map();
     this.metas = [];
   }
 
   snapshot(): SharedSnapshot {
-    return { entries: new Map(this.entries), pending: new Map(this.index), metas: [...this.metas] };
+    return {
+      parts: this.#parts.map((part) => part.snapshot()),
+      entries: new Map(this.entries),
+      pending: new Map(this.index),
+      metas: [...this.metas],
+    };
   }
 
   /** Another incarnation, with what a dump file holds, or with nothing. */
@@ -93,6 +108,8 @@ export class SharedServer {
     this.entries = new Map(snapshot?.entries);
     this.index = new Map(snapshot?.pending);
     this.metas = [...(snapshot?.metas ?? [])];
+    for (const part of this.#parts) part.empty();
+    for (const putBack of snapshot?.parts ?? []) putBack();
   }
 
   /** Memory is short: a settled entry goes. A pending one never does. */
@@ -120,6 +137,28 @@ export class SharedServer {
     const meta = { epoch, cut: this.cutOfNewEpoch(found, floor), runId };
     this.metas[shard] = meta;
     return meta;
+  }
+
+  // ------------------------------------------------------------ for its parts
+
+  attach(part: ServerPart): void {
+    this.#parts.push(part);
+  }
+
+  /** The shard's meta where it is of this epoch. */
+  metaUnder(epoch: number, shard: number): ShardMeta | undefined {
+    const meta = this.metas[shard];
+    return meta?.epoch === epoch ? meta : undefined;
+  }
+
+  /** Nothing at or below `version` is accepted in this shard any more. */
+  raiseCut(shard: number, version: number): void {
+    const meta = this.metas[shard];
+    if (meta) this.metas[shard] = { ...meta, cut: Math.max(meta.cut + 1, version) };
+  }
+
+  announce(message: BusMessage): void {
+    this.publish(message);
   }
 
   // ------------------------------------------------------------ for comparison

@@ -430,6 +430,17 @@ describe('everything else', () => {
     }
   });
 
+  test('JSON ends with a newline, that of a problem too; other texts are as they are', async () => {
+    for (const path of ['/healthz', '/nowhere', '/admin/cache/sync', '/openapi.json']) {
+      const answer = await ask(path);
+      const text = await answer.text();
+      expect([path, text.endsWith('}\n'), typeof JSON.parse(text)]).toEqual([path, true, 'object']);
+      expect(answer.headers.get('content-length') ?? `${text.length}`).toBe(`${text.length}`);
+    }
+    const metrics = await (await ask('/metrics', { headers: admin })).text();
+    expect(metrics).toMatch(/[^\n]\n$/);
+  });
+
   test('HEAD is GET without a body', async () => {
     const answer = await ask('/healthz', { method: 'HEAD' });
     expect([answer.status, await answer.text()]).toEqual([200, '']);

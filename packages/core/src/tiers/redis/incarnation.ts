@@ -16,6 +16,7 @@ import { TierError } from '../../errors.ts';
 import { abortedError, toTierError } from './failures.ts';
 import { type Epochs, type HandshakeOptions, handshake, teach } from './handshake.ts';
 import { Link } from './link.ts';
+import type { ScriptCall } from './scripts.ts';
 import { connectionTo, type Endpoint, type Session } from './session.ts';
 
 export interface IncarnationOptions extends HandshakeOptions {
@@ -65,6 +66,20 @@ export class Incarnation {
       throw new TierError('there is no connection to Redis', 'unreachable', { outcome: 'none' });
     }
     return { session, epochs: this.#epochs };
+  }
+
+  /**
+   * Scripts in one round trip, made in the turn of the event loop in which the epochs that they
+   * quote were known to be right. Where one is denied its epoch, the incarnation is renewed.
+   */
+  async run(
+    toCalls: (epochs: Epochs) => readonly ScriptCall[],
+    signal?: AbortSignal,
+  ): Promise<readonly unknown[]> {
+    const known = await this.known(signal);
+    const answers = await known.session.run(toCalls(known.epochs), signal);
+    if (answers.some(isDenial)) this.deny(known);
+    return answers;
   }
 
   /** A reply denied the epoch that was quoted. Late replies about an earlier one change nothing. */
@@ -117,6 +132,11 @@ export class Incarnation {
     shaking.catch(() => {});
     return await Promise.race([shaking, session.failure]);
   }
+}
+
+/** What a script says that was sent under another epoch. */
+export function isDenial(answer: unknown): boolean {
+  return !Array.isArray(answer) && String(answer) === 'epoch';
 }
 
 function waitFor<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

@@ -1,7 +1,9 @@
 -- Prepended to every script that works on one entry. Every function here costs each execution a
 -- closure: what only scripts on logs need is in frames.lua.
 --
--- KEYS: meta, pending index, entry; all of one shard, so of one hash tag.
+-- KEYS: meta, pending index, entry; all of one shard, so of one hash tag. Scripts on derived
+-- values, which are never pending, have other keys in place of the index (tags.lua), and some
+-- work on no entry.
 -- ARGV[1]: the epoch that the caller believes in, 8 bytes.
 --
 -- Numbers travel as 8 bytes, big-endian, and are compared as numbers (`<` on strings follows
@@ -12,7 +14,7 @@
 -- entry counts; any other is as if it were absent.
 
 local META, INDEX, ENTRY = KEYS[1], KEYS[2], KEYS[3]
-local ID = string.sub(ENTRY, 10) -- behind 'c:{00}:e:'
+local ID = ENTRY and string.sub(ENTRY, 10) -- behind 'c:{00}:e:'
 local HEADER = 44
 local PENDING, TOMBSTONE, LOG, PARTIAL, UNPROVEN, ERASURE = 1, 2, 4, 8, 16, 32
 

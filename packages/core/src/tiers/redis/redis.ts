@@ -14,17 +14,18 @@ import { decodeEntry } from '../../codec/envelope.ts';
 import type { Compressor } from '../../codec/payload.ts';
 import { TierError } from '../../errors.ts';
 import type { ValueWrite } from '../../model/entry.ts';
-import { type Address, address } from '../../model/key.ts';
+import type { Address } from '../../model/key.ts';
 import type { Stamp } from '../../model/version.ts';
 import type * as tier from '../tier.ts';
 import { BusSubscriber } from './bus.ts';
 import * as calls from './calls.ts';
+import { RedisDerived } from './derived.ts';
 import { toConnectError, toTierError } from './failures.ts';
 import { RedisFleet } from './fleet.ts';
 import { decodeMeta } from './handshake.ts';
-import { Incarnation, type Known } from './incarnation.ts';
+import { Incarnation } from './incarnation.ts';
 import { DISCONNECTED, infoIn, type RedisInfo } from './info.ts';
-import { indexKey, metaKey, type Place, placeOf } from './keys.ts';
+import { addressIn, indexKey, metaKey, type Place, placeOf } from './keys.ts';
 import * as replies from './replies.ts';
 import type { ScriptCall } from './scripts.ts';
 import type { RedisClient } from './session.ts';
@@ -47,6 +48,8 @@ export interface RedisTierOptions {
   readonly compressor?: ((namespace: string) => Compressor | undefined) | undefined;
   /** What a value or an item may take here, packed. Larger ones live in L3 alone. */
   readonly maxValueBytes: number;
+  /** How many tags a shard keeps notes of. Left out: 4,096. */
+  readonly maxNotes?: number | undefined;
   /** L3's highest version; rejects where L3 can't say. Asked when a new epoch has to begin. */
   readonly floor: () => Promise<number>;
   /** The highest version that this process has seen. Left out: the clock's. */
@@ -70,6 +73,7 @@ export class RedisTier implements tier.SharedTier {
   readonly #bus: BusSubscriber;
   /** Who lives, leases, and the sending side of the bus. */
   readonly fleet: RedisFleet;
+  readonly derived: RedisDerived;
 
   constructor(options: RedisTierOptions) {
     const { url, client, password, clock, onEpoch, onConnection } = options;
@@ -91,6 +95,7 @@ export class RedisTier implements tier.SharedTier {
       onSubscribed: options.onSubscribed,
     });
     this.fleet = new RedisFleet(async (signal) => (await this.#incarnation.known(signal)).session);
+    this.derived = new RedisDerived(this.#incarnation, options);
   }
 
   // ---------------------------------------------------------- connection
@@ -321,15 +326,13 @@ export class RedisTier implements tier.SharedTier {
   ): Promise<readonly unknown[]> {
     if (batch.length === 0) return [];
     const { clock, ttlMs } = this.#options;
-    const known: Known = await this.#incarnation.known(o?.signal);
-    const now = Math.floor(clock.now());
-    const scriptCalls = batch.map((one, i) => {
-      const place = this.#place(calls.addressIn(one));
-      return toCall({ place, epoch: known.epochs[place.shard] ?? 0, now, ttlMs }, one, i);
-    });
-    const answers = await known.session.run(scriptCalls, o?.signal);
-    if (answers.some((answer) => String(answer) === 'epoch')) this.#incarnation.deny(known);
-    return answers;
+    return await this.#incarnation.run((epochs) => {
+      const now = Math.floor(clock.now());
+      return batch.map((one, i) => {
+        const place = this.#place(calls.addressIn(one));
+        return toCall({ place, epoch: epochs[place.shard] ?? 0, now, ttlMs }, one, i);
+      });
+    }, o?.signal);
   }
 
   #pack(write: tier.SharedPut['write'], synced: boolean): Promise<calls.PackedWrite> {
@@ -379,16 +382,6 @@ function members(reply: unknown): readonly Member[] {
     const place = addressIn(id);
     return place === undefined ? [] : [{ address: place, since: Number(texts[i + 1]) }];
   });
-}
-
-/** Something that no build of ours put into the index is passed over. */
-function addressIn(id: string): Address | undefined {
-  const slash = id.indexOf('/');
-  try {
-    return slash < 0 ? undefined : address(id.slice(0, slash), id.slice(slash + 1));
-  } catch {
-    return undefined;
-  }
 }
 
 function at<T>(list: readonly T[], index: number): T {

@@ -1,5 +1,6 @@
 /** What the scripts answer, as data. Replies are text, so that no version passes a float. */
 import { TierError } from '../../errors.ts';
+import type { FillReply, Lifetime, PlaceReply } from '../derived.ts';
 import type { AppendReply, BackfillReply, PutReply, ReleaseReply, RepairReply } from '../tier.ts';
 
 function wordsOf(reply: unknown): readonly [status: string, ...rest: string[]] {
@@ -52,4 +53,59 @@ export function releaseReply(reply: unknown): ReleaseReply {
   const [status] = wordsOf(reply);
   if (status === 'done' || status === 'epoch') return status;
   throw strange('release', status);
+}
+
+export function fillReply(reply: unknown): FillReply {
+  const [status] = wordsOf(reply);
+  if (status === 'held' || status === 'voided' || status === 'epoch') return status;
+  throw strange('fill', status);
+}
+
+export function placeReply(reply: unknown): PlaceReply {
+  const [status, floor] = wordsOf(reply);
+  if (status === 'held' || status === 'epoch') return { status };
+  if (status === 'too-low') return { status, floor: Number(floor) };
+  throw strange('place', status);
+}
+
+export function extendReply(reply: unknown): 'held' | 'lost' | 'epoch' {
+  const [status] = wordsOf(reply);
+  if (status === 'held' || status === 'lost' || status === 'epoch') return status;
+  throw strange('extend', status);
+}
+
+/** What the take script says; its entry is not decoded yet. */
+export interface RawTake extends Lifetime {
+  readonly status: 'fresh' | 'leased' | 'taken' | 'none';
+  readonly bytes: Buffer | undefined;
+  readonly unreadable: boolean;
+  readonly sequence: number;
+  readonly cut: number;
+  readonly leaseMs: number;
+}
+
+export function takeReply(reply: unknown): RawTake | 'epoch' {
+  const parts: readonly unknown[] = Array.isArray(reply) ? reply : [reply];
+  const [word, bytes, unreadable, sequence, cut, leaseMs, freshMs, lifeMs] = parts;
+  const status = String(word);
+  switch (status) {
+    case 'epoch':
+      return status;
+    case 'fresh':
+    case 'leased':
+    case 'taken':
+    case 'none':
+      return {
+        status,
+        bytes: Buffer.isBuffer(bytes) ? bytes : undefined,
+        unreadable: unreadable === 1,
+        sequence: Number(String(sequence)),
+        cut: Number(String(cut)),
+        leaseMs: Number(leaseMs),
+        freshMs: Number(freshMs),
+        lifeMs: Number(lifeMs),
+      };
+    default:
+      throw strange('take', status);
+  }
 }

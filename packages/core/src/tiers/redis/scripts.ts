@@ -1,6 +1,7 @@
 /**
  * The Lua scripts, each in a file of its own. What works on one entry is prefixed with `lib.lua`,
- * what looks into a log with `frames.lua` too; behind the shebang, which has to stay the first line.
+ * what looks into a log with `frames.lua` too, what is about derived values with `tags.lua` and
+ * `derived.lua` or `notes.lua`; behind the shebang, which has to stay the first line.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -24,6 +25,9 @@ function lua(url: URL): string {
 
 const lib = lua(new URL('./lib.lua', import.meta.url));
 const frames = lua(new URL('./frames.lua', import.meta.url));
+const tags = lua(new URL('./tags.lua', import.meta.url));
+const derived = lua(new URL('./derived.lua', import.meta.url));
+const notes = lua(new URL('./notes.lua', import.meta.url));
 
 function alone(text: string): Script {
   return { text, sha: createHash('sha1').update(text).digest('hex') };
@@ -42,6 +46,14 @@ function onFrames(text: string): Script {
   return behindShebang(text, lib + frames);
 }
 
+function onDerived(text: string): Script {
+  return behindShebang(text, lib + tags + derived);
+}
+
+function onNotes(text: string): Script {
+  return behindShebang(text, lib + tags + notes);
+}
+
 export type ScriptName =
   | 'put'
   | 'append'
@@ -53,6 +65,14 @@ export type ScriptName =
   | 'repair'
   | 'forget'
   | 'purge'
+  | 'derivedTake'
+  | 'derivedFill'
+  | 'derivedPlace'
+  | 'derivedRemove'
+  | 'derivedExtend'
+  | 'derivedLetGo'
+  | 'derivedInvalidate'
+  | 'derivedErase'
   | 'epoch'
   | 'heartbeat'
   | 'lease';
@@ -68,6 +88,14 @@ export const scripts: Readonly<Record<ScriptName, Script>> = Object.freeze({
   repair: onEntry(lua(new URL('./repair.lua', import.meta.url))),
   forget: onEntry(lua(new URL('./forget.lua', import.meta.url))),
   purge: onFrames(lua(new URL('./purge.lua', import.meta.url))),
+  derivedTake: onDerived(lua(new URL('./derived-take.lua', import.meta.url))),
+  derivedFill: onDerived(lua(new URL('./derived-fill.lua', import.meta.url))),
+  derivedPlace: onDerived(lua(new URL('./derived-place.lua', import.meta.url))),
+  derivedRemove: onDerived(lua(new URL('./derived-remove.lua', import.meta.url))),
+  derivedExtend: onDerived(lua(new URL('./derived-extend.lua', import.meta.url))),
+  derivedLetGo: onDerived(lua(new URL('./derived-let-go.lua', import.meta.url))),
+  derivedInvalidate: onNotes(lua(new URL('./derived-invalidate.lua', import.meta.url))),
+  derivedErase: onNotes(lua(new URL('./derived-erase.lua', import.meta.url))),
   epoch: alone(lua(new URL('./epoch.lua', import.meta.url))),
   heartbeat: alone(lua(new URL('./heartbeat.lua', import.meta.url))),
   lease: alone(lua(new URL('./lease.lua', import.meta.url))),

@@ -56,15 +56,19 @@ export function toTierError(failure: Failure, writes: boolean): TierError {
   });
 }
 
+export function missingMigrationsError(options: { readonly cause?: Error } = {}): ConfigError {
+  return new ConfigError(
+    'the migrations are missing in Supabase: apply supabase/migrations (`supabase db push`); where they were applied just now, let the API reload its schema',
+    options,
+  );
+}
+
 /** What a failed handshake means for whoever started the cache. */
 export function toConnectError(failure: Failure): ConfigError | TierError {
   const { status, code, message } = failure;
   const options = { cause: new Error(message) };
   if (code === 'PGRST202' || code === '42883' || code === '42P01') {
-    return new ConfigError(
-      'the migrations are missing in Supabase: apply supabase/migrations (`supabase db push`); where they were applied just now, let the API reload its schema',
-      options,
-    );
+    return missingMigrationsError(options);
   }
   if (code === '42501') {
     return new ConfigError(

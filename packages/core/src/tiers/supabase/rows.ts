@@ -27,12 +27,12 @@ type Text = string | null;
 
 // ---------------------------------------------------------------- arguments
 
-interface SentPayload {
+export interface SentPayload {
   readonly codec: string;
   readonly text: string;
 }
 
-function sentPayload({ codec, bytes }: Payload): SentPayload {
+export function sentPayload({ codec, bytes }: Payload): SentPayload {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (codec !== 'json') return { codec, text: buffer.toString('base64') };
   if (isUtf8(buffer) && !buffer.includes(0)) return { codec, text: buffer.toString('utf8') };
@@ -160,7 +160,7 @@ export function number(value: unknown): number {
   return value;
 }
 
-function text(value: unknown): string {
+export function text(value: unknown): string {
   if (typeof value !== 'string') throw malformedError();
   return value;
 }
@@ -170,7 +170,7 @@ export function field(value: unknown, name: string): unknown {
   return Reflect.get(value, name);
 }
 
-function payloadFrom(codec: unknown, body: unknown): Payload {
+export function payloadFrom(codec: unknown, body: unknown): Payload {
   switch (codec) {
     case 'json':
       return { codec, bytes: Buffer.from(text(body), 'utf8') };
@@ -182,7 +182,7 @@ function payloadFrom(codec: unknown, body: unknown): Payload {
   }
 }
 
-function scopeFrom(kind: unknown, id: unknown): Scope | undefined {
+export function scopeFrom(kind: unknown, id: unknown): Scope | undefined {
   return kind === null ? undefined : { kind: text(kind), id: text(id) };
 }
 
@@ -307,5 +307,6 @@ export function eraseReportFrom(reply: unknown): EraseReport {
     records: number(field(reply, 'records')),
     items: number(field(reply, 'items')),
     deadLetters: number(field(reply, 'deadLetters')),
+    derived: number(field(reply, 'derived')),
   };
 }

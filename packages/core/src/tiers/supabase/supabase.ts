@@ -12,6 +12,7 @@ import { ConfigError } from '../../errors.ts';
 import type { ValueWrite } from '../../model/entry.ts';
 import type { Address, Scope } from '../../model/key.ts';
 import type { Stamp } from '../../model/version.ts';
+import type { DurableDerived } from '../derived.ts';
 import type {
   ApplyReply,
   BypassMark,
@@ -34,12 +35,16 @@ import {
   sizeOfInsert,
 } from './batches.ts';
 import { createRpcClient, type RpcClient } from './client.ts';
-import { malformedError, toConnectError } from './failures.ts';
+import { SupabaseDerived } from './derived.ts';
+import { malformedError, missingMigrationsError, toConnectError } from './failures.ts';
 import * as rows from './rows.ts';
 import { type Kind, Rpc } from './rpc.ts';
 
 /** What the functions of this version take and answer; cache_settings.schema_version. */
 const SCHEMA_VERSION = 1;
+
+/** How far the migrations have to have come; cache_settings.revision. Older ones answer none. */
+const REVISION = 2;
 
 /** Where the project is: its address and secret key, or a client that the caller owns. */
 export type SupabaseAccess =
@@ -57,6 +62,7 @@ export type SupabaseTierOptions = SupabaseAccess & {
 };
 
 export class SupabaseTier implements DurableTier {
+  readonly derived: DurableDerived;
   readonly #rpc: Rpc;
   readonly #clock: Clock;
 
@@ -67,6 +73,7 @@ export class SupabaseTier implements DurableTier {
         : createRpcClient(options.url, options.key, options.fetch);
     this.#rpc = new Rpc(client, options.timeoutMs, options.clock);
     this.#clock = options.clock;
+    this.derived = new SupabaseDerived(this.#rpc);
   }
 
   async connect(shards: number | undefined, o: CallOptions = {}): Promise<void> {
@@ -81,6 +88,8 @@ export class SupabaseTier implements DurableTier {
         }`,
       );
     }
+    const revision = rows.field(reply.data, 'revision');
+    if (typeof revision !== 'number' || revision < REVISION) throw missingMigrationsError();
     if (shards === undefined) return;
     const kept = rows.number(rows.field(reply.data, 'shards'));
     if (kept !== shards) {

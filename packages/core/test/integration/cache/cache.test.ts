@@ -15,6 +15,20 @@ afterAll(async () => {
   await stage[Symbol.asyncDispose]();
 });
 
+it('G1: a sync whose answers were lost with the subscription asks again, and is sure', async () => {
+  const asking = await stage.ready();
+  const key = stage.key();
+  await a.records.set(key, { n: 1 });
+  // The one that subscribed last is its own.
+  const listeners = String(await stage.redis.call('CLIENT', 'LIST', 'TYPE', 'pubsub'));
+  const ids = [...listeners.matchAll(/^id=(\d+)/gm)].map(([, id]) => Number(id));
+  await stage.redis.client('KILL', 'ID', Math.max(...ids));
+  const report = await asking.cache.sync();
+  expect(report).toMatchObject({ remaining: 0, unknown: false });
+  expect(await stage.row(key)).toMatchObject({ value: { n: 1 } });
+  await stage.close(asking);
+});
+
 it('a scope lists what belongs to it, wherever it waits', async () => {
   const call = stage.key('call');
   const entries = [

@@ -50,7 +50,11 @@ it('lookup names the tier that answered, the version and the age', async () => {
   await a.records.forget(key);
   await eventually(async () => expect((await b.cache.inspect('counts', key)).l1).toBeUndefined());
   expect(await b.records.lookup(key)).toMatchObject({ status: 'hit', tier: 'l3', version });
-  expect(await a.records.lookup(stage.key('none'))).toEqual({ status: 'miss', tier: 'l3' });
+  expect(await a.records.lookup(stage.key('none'))).toEqual({
+    status: 'miss',
+    tier: 'l3',
+    isSure: true,
+  });
 });
 
 it('a delete is a write: nothing is there afterwards, on any instance and in L3', async () => {

@@ -5,6 +5,7 @@
  */
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { TimeoutError, UnavailableError } from '../../../src/index.ts';
+import { leaseKey } from '../../../src/tiers/redis/keys.ts';
 import { errorOf, eventually, Stage, turn, turns, until } from '../support.ts';
 
 let stage: Stage;
@@ -67,6 +68,20 @@ it('G5: what can not be done without Redis says so in time, as unavailable', asy
     await msOf(async () => (error = await errorOf(one.cache.invalidateTags(['menu'])))),
   ).toBeLessThan(LONG_MS);
   expect(error).toBeInstanceOf(UnavailableError);
+});
+
+it('a close during a round of upkeep lets it end, and speaks of no fault', async () => {
+  const proxy = await stage.proxyToSupabase();
+  const one = await stage.ready({ l3: { url: proxy.url } });
+  proxy.stall();
+  // A round takes the lease, and asks Supabase next.
+  await stage.redis.del(leaseKey('upkeep'));
+  await until(async () => (await stage.redis.exists(leaseKey('upkeep'))) === 1, 'a round');
+  const closed = one.cache.close({ deadline: '10s' });
+  proxy.heal();
+  await closed;
+  const faults = one.events.filter(({ type }) => type === 'l3' || type === 'background-error');
+  expect(faults).toEqual([]);
 });
 
 it('G5: close on frozen servers ends by its deadline, and says what it leaves', async () => {

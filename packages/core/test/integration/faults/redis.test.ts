@@ -265,6 +265,37 @@ it('G4: what a frozen Redis executes late, after its sender had gone around it, 
   await stage.converges(log, [a, b], 'turns');
 });
 
+it('G3: cut off from Redis, "there is none" is said to be unsure; a value and a deletion are not', async () => {
+  const proxy = await stage.proxyToRedis();
+  const a = await stage.ready();
+  const b = await stage.ready({ l2: { url: proxy.url, timeout: TIMEOUT_MS } });
+  const [begun, stored, deleted] = [stage.key('begun'), stage.key('stored'), stage.key('deleted')];
+  await a.records.set(stored, { n: 1 });
+  await a.records.set(deleted, { n: 1 });
+  await a.records.delete(deleted);
+  await a.cache.sync();
+  proxy.cut();
+  await b.said('breaker', ({ to }) => to === 'OPEN');
+  await a.records.set(begun, { n: 1 });
+  const isSure = false;
+  expect(await b.records.lookup(begun)).toEqual({ status: 'miss', tier: 'l3', isSure });
+  expect(await b.records.lookup(deleted)).toMatchObject({ status: 'miss', isSure: true });
+  expect(await b.records.lookup(stored)).toMatchObject({ status: 'hit', value: { n: 1 } });
+  proxy.heal();
+  await b.said('breaker', ({ to }) => to === 'CLOSED');
+  await eventually(async () => {
+    expect(await b.records.lookup(begun)).toMatchObject({ status: 'hit', value: { n: 1 } });
+    const none = await b.records.lookup(stage.key('never'));
+    expect(none).toMatchObject({ status: 'miss', isSure: true });
+  });
+});
+
+it('without an L2 "there is none" is sure: nobody else holds anything pending', async () => {
+  const alone = await stage.ready({ l2: false });
+  const none = await alone.records.lookup(stage.key('never'));
+  expect(none).toEqual({ status: 'miss', tier: 'l3', isSure: true });
+});
+
 it('G3: after a gap in the bus L1 is not served, and emptied before it is served again', async () => {
   const proxy = await stage.proxyToRedis();
   const a = await stage.ready();

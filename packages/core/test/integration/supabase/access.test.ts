@@ -48,6 +48,8 @@ const TABLES = [
   'cache_bypass_marks',
   'cache_dead_letters',
   'cache_erase_fences',
+  'cache_derived',
+  'cache_derived_notes',
   'cache_settings',
 ];
 
@@ -64,6 +66,10 @@ const FUNCTIONS: readonly (readonly [string, object])[] = [
   ['cache_prune', {}],
   ['cache_dead_letter_count', {}],
   ['cache_fence', { kind: 'a', id: 'b' }],
+  ['cache_derived_read', { namespaces: ['a'], keys: ['k'], budget: '1' }],
+  ['cache_derived_remove', { namespaces: ['a'], keys: ['k'] }],
+  ['cache_derived_invalidate', { tags: ['t:a'] }],
+  ['cache_derived_next', {}],
 ];
 
 describe('what may do what', () => {

@@ -131,6 +131,7 @@ describe('erasing a scope', () => {
       records: 2,
       items: 2,
       deadLetters: 0,
+      derived: 0,
     });
     expect(await l3.tier.scope(scope)).toEqual([]);
     // The fence is above everything that went, not only above the version asked for.

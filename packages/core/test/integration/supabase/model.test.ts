@@ -12,6 +12,7 @@ import type { Scope } from '../../../src/model/key.ts';
 import type { Stamp } from '../../../src/model/version.ts';
 import type { DurableApply, DurableInsert } from '../../../src/tiers/tier.ts';
 import { DurableModel } from '../../model/durable-model.ts';
+import { Dice } from './dice.ts';
 import { bytes, item, json, type L3, log, shown, startL3, textOf, value } from './l3.ts';
 
 const COMMANDS = 500;
@@ -29,31 +30,6 @@ const REASON = '22P02';
 function refuses(write: ValueWrite | LogWrite): string | undefined {
   const payloads = write.kind === 'value' ? [write.payload] : write.items.map((it) => it.payload);
   return payloads.some((payload) => textOf(payload) === BROKEN) ? REASON : undefined;
-}
-
-/** A reproducible source of chance (mulberry32). */
-class Dice {
-  #state: number;
-  constructor(seed: number) {
-    this.#state = seed;
-  }
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  }
-  below(end: number): number {
-    return Math.floor(this.next() * end);
-  }
-  chance(probability: number): boolean {
-    return this.next() < probability;
-  }
-  pick<T>(from: readonly T[]): T {
-    const picked = from[this.below(from.length)];
-    if (picked === undefined) throw new Error('nothing to pick from');
-    return picked;
-  }
 }
 
 class Comparison {
@@ -246,7 +222,12 @@ class Comparison {
     const before = Math.max(1, this.#version - this.#dice.below(60));
     const now = this.#l3.clock.now();
     const reply = await this.#l3.rpc('cache_prune', { before: String(before), at: String(now) });
-    expect(reply).toEqual({ values: this.#model.prune(before, now), marks: 0, more: false });
+    expect(reply).toEqual({
+      values: this.#model.prune(before, now),
+      marks: 0,
+      derived: 0,
+      more: false,
+    });
   }
 
   async #expiredLetters() {

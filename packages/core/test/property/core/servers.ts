@@ -11,7 +11,10 @@ import {
   versionAt,
   WARNED_SKEW_MS,
 } from '../../../src/model/version.ts';
+import type { DurableDerived, SharedDerived } from '../../../src/tiers/derived.ts';
+import type { SharedFleet } from '../../../src/tiers/fleet.ts';
 import type { DurableTier, SharedTier } from '../../../src/tiers/tier.ts';
+import { DerivedModel, type DerivedModelOptions } from '../../model/derived-model.ts';
 import { DurableModel } from '../../model/durable-model.ts';
 import { SharedModel } from '../../model/shared-model.ts';
 import type { SharedSnapshot } from '../../model/shared-server.ts';
@@ -23,20 +26,41 @@ function unreachable(outcome: 'none' | 'unknown'): TierError {
   return new TierError('the line is down', 'unreachable', { outcome });
 }
 
+export interface RedisHostOptions {
+  /** Leaves out a rule on derived values. */
+  readonly derived?: (model: SharedModel, options: DerivedModelOptions) => DerivedModel;
+  readonly maxNotes?: number;
+  /** Commands of a connection that broke may be executed so much later, in milliseconds. */
+  readonly limboMs?: number;
+}
+
 /** Redis, as all instances share it. */
 export class RedisHost {
   readonly model: SharedModel;
+  readonly derived: DerivedModel;
+  readonly limboMs: number;
   readonly lines: Set<RedisLine> = new Set<RedisLine>();
   state: 'up' | 'frozen' | 'down' = 'up';
   #stuck: (() => void)[] = [];
   #dump: SharedSnapshot | undefined;
 
-  constructor() {
+  constructor(options: RedisHostOptions = {}) {
+    this.limboMs = options.limboMs ?? 0;
     this.model = new SharedModel({
       publish: ({ address, kind, version, intent }) => {
         for (const line of this.lines) line.publish(address.id, { version, intent }, kind);
       },
     });
+    const derived = options.derived ?? ((model, given) => new DerivedModel(model, given));
+    this.derived = derived(this.model, {
+      publishTag: (tag) => this.say(`t ${tag}`),
+      ...(options.maxNotes === undefined ? {} : { maxNotes: options.maxNotes }),
+    });
+  }
+
+  /** Publishes a message that is not about a key. */
+  say(message: string): void {
+    for (const line of this.lines) line.say(message);
   }
 
   /** Now, after the thaw, or never. */
@@ -77,16 +101,23 @@ export interface RedisLineParts {
   readonly onEpoch: () => void;
   readonly onConnection: (up: boolean) => void;
   readonly onKey: (id: AddressId, stamp: Stamp, kind: 'value' | 'log') => void;
+  /** What else is published. */
+  readonly onMessage?: (message: string) => void;
 }
 
 /** One instance's connection: handshake, commands in order, subscription. */
 export class RedisLine {
   readonly tier: SharedTier;
+  readonly derived: SharedDerived;
+  readonly fleet: Pick<SharedFleet, 'heartbeat' | 'publish'>;
   readonly #parts: RedisLineParts;
   #generation = 0;
   #epoch: number | undefined;
   #lastEpoch: number | undefined;
   #isCut = false;
+  /** Nothing is heard any more, and nobody notices. */
+  #isDeaf = false;
+  #subscribedAt: number | undefined;
   #sentUntil = 0;
   #heardUntil = 0;
   #shaking: Promise<void> | undefined;
@@ -94,6 +125,14 @@ export class RedisLine {
   constructor(parts: RedisLineParts) {
     this.#parts = parts;
     this.tier = this.#tier();
+    this.derived = this.#derived();
+    const say = async (message: string) => {
+      await this.#send(() => parts.host.say(message));
+    };
+    this.fleet = {
+      heartbeat: (_instance, message) => say(message),
+      publish: (message) => say(message).then(() => parts.host.lines.size),
+    };
     parts.host.lines.add(this);
   }
 
@@ -101,6 +140,7 @@ export class RedisLine {
   lose(): void {
     this.#generation += 1;
     this.#epoch = undefined;
+    this.#subscribedAt = undefined;
     this.#parts.onConnection(false);
     this.#reconnect();
   }
@@ -129,13 +169,31 @@ export class RedisLine {
     this.#generation += 1;
   }
 
+  /** Since when it hears what is published; `undefined`: it does not. */
+  get heardSince(): number | undefined {
+    return this.#isDeaf ? undefined : this.#subscribedAt;
+  }
+
+  /** The subscription is dead without a word, until it is made anew. */
+  deafen(): void {
+    this.#isDeaf = true;
+  }
+
   publish(id: AddressId, stamp: Stamp, kind: 'value' | 'log'): void {
-    if (this.#epoch === undefined) return;
-    const { time, onKey } = this.#parts;
+    this.#deliver(() => this.#parts.onKey(id, stamp, kind));
+  }
+
+  say(message: string): void {
+    this.#deliver(() => this.#parts.onMessage?.(message));
+  }
+
+  #deliver(message: () => void): void {
+    if (this.#epoch === undefined || this.#isDeaf) return;
+    const { time } = this.#parts;
     const generation = this.#generation;
     this.#heardUntil = Math.max(this.#heardUntil, time.now + time.below(6));
     time.after(this.#heardUntil - time.now, () => {
-      if (generation === this.#generation) onKey(id, stamp, kind);
+      if (generation === this.#generation && !this.#isDeaf) message();
     });
   }
 
@@ -159,6 +217,8 @@ export class RedisLine {
     const before = this.#lastEpoch;
     this.#epoch = meta.epoch;
     this.#lastEpoch = meta.epoch;
+    this.#isDeaf = false;
+    this.#subscribedAt ??= time.now;
     onConnection(true);
     if (before !== undefined && before !== meta.epoch) onEpoch();
   }
@@ -189,16 +249,21 @@ export class RedisLine {
         else cancel = time.after(20, watch);
       };
       watch();
-      time.after(this.#sentUntil - time.now, () =>
-        host.execute(() => {
-          const reply = run();
-          time.after(time.below(4), () => {
-            cancel();
-            if (generation === this.#generation) resolve(reply);
-            else reject(unreachable('unknown'));
-          });
-        }),
-      );
+      const execute = () => {
+        const reply = run();
+        time.after(time.below(4), () => {
+          cancel();
+          if (generation === this.#generation) resolve(reply);
+          else reject(unreachable('unknown'));
+        });
+      };
+      const arrive = () => host.execute(execute);
+      time.after(this.#sentUntil - time.now, () => {
+        // Between connections there is no order: what an old one sent may come after the new.
+        const isLate = host.limboMs > 0 && generation !== this.#generation;
+        if (isLate) time.after(time.below(host.limboMs), arrive);
+        else arrive();
+      });
     });
   }
 
@@ -229,6 +294,30 @@ export class RedisLine {
     throw new TierError('the epoch changed under a read', 'refused');
   }
 
+  #derived(): SharedDerived {
+    const { host } = this.#parts;
+    const { derived } = host;
+    const one = async <R>(command: (epochs: readonly number[], now: number) => R): Promise<R> => {
+      const replies = await this.#run([0], (_model, epoch, _one, now) => command([epoch], now));
+      const [reply] = replies;
+      if (reply === undefined) throw unreachable('none');
+      return reply;
+    };
+    return {
+      take: (all) => this.#run(all, (_, epoch, take, now) => derived.take(epoch, take, now)),
+      fill: (all) => this.#run(all, (_, epoch, fill, now) => derived.fill(epoch, fill, now)),
+      place: (all) => this.#run(all, (_, epoch, place, now) => derived.place(epoch, place, now)),
+      remove: (all) => this.#run(all, (_, epoch, removal) => derived.remove(epoch, removal)),
+      extend: (all) => this.#run(all, (_, epoch, lease, now) => derived.extend(epoch, lease, now)),
+      letGo: async (all) => {
+        await this.#run(all, (_, epoch, lease, now) => derived.letGo(epoch, lease, now));
+      },
+      invalidate: (tags) => one((epochs, now) => derived.invalidate(epochs, tags, now)),
+      erase: (scope) => one((epochs, now) => derived.erase(epochs, scope, now)),
+      members: (scope) => one((_epochs, now) => derived.members(scope, now)),
+    };
+  }
+
   #tier(): SharedTier {
     return {
       connect: () => this.shake(),
@@ -253,7 +342,7 @@ export class DurableHost {
   readonly model: DurableModel = new DurableModel();
   /** `lossy`: it does what it is asked, and now and then its answer gets lost. */
   state: 'up' | 'down' | 'lossy' = 'up';
-  readonly tier: DurableTier;
+  readonly tier: DurableTier & { readonly derived: DurableDerived };
   readonly #time: VirtualTime;
 
   constructor(time: VirtualTime) {
@@ -275,7 +364,13 @@ export class DurableHost {
       scope: refused,
       scan: refused,
       tagged: refused,
-      erase: refused,
+      erase: (scope, version) => this.#ask(() => model.erase(scope, version)),
+      derived: {
+        read: (addresses) => this.#ask(() => model.derived.read(addresses, time.wall)),
+        put: (puts) => this.#ask(() => model.derived.put(puts, time.wall)),
+        remove: (addresses) => this.#ask(() => model.derived.remove(addresses)),
+        invalidate: (tags) => this.#ask(() => model.derived.invalidate(tags)),
+      },
     };
   }
 

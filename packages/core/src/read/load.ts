@@ -1,0 +1,143 @@
+/**
+ * Runs a loader of the caller's: bounded by the hard timeout, abortable, and with a context by
+ * which it decides about its own entry.
+ */
+import type { Clock } from '../clock.ts';
+import { LoadError, TimeoutError } from '../errors.ts';
+import type { LoadOutcome } from '../metrics/counts.ts';
+import { type Duration, parseDuration } from '../model/duration.ts';
+
+/** What a loader is given besides the key. */
+export interface LoadContext<V> {
+  /** Aborted when nobody waits any more, and at the hard timeout. */
+  readonly signal: AbortSignal;
+  /** What the cache has, which is mostly past its time; `undefined` where it has nothing. */
+  readonly stale: V | undefined;
+  /** Not modified: what the cache has is the answer again. Throws where it has nothing. */
+  keep(): V;
+  /** The answer is given to whoever waits, and is not stored. */
+  skip(): void;
+  /** Another time to live for this entry. */
+  ttl(duration: Duration): void;
+  /** Further tags for this entry. */
+  tag(...tags: string[]): void;
+}
+
+/** What a loader decided about its entry. */
+export interface Decisions {
+  readonly store: 'store' | 'keep' | 'skip';
+  readonly ttlMs: number | undefined;
+  readonly tags: readonly string[];
+}
+
+export interface Loaded extends Decisions {
+  readonly value: unknown;
+  readonly ms: number;
+}
+
+export interface LoadParts {
+  readonly clock: Clock;
+  readonly namespace: string;
+  readonly hardMs: number;
+  readonly stale: unknown;
+  readonly signal: AbortSignal;
+  readonly onOutcome: (outcome: LoadOutcome, ms: number) => void;
+}
+
+/** Rejects with `LoadError` where the loader fails, with `TimeoutError` at the hard timeout. */
+export async function runLoader(
+  load: (context: LoadContext<unknown>) => unknown,
+  parts: LoadParts,
+): Promise<Loaded> {
+  const { clock, namespace, hardMs, onOutcome } = parts;
+  const start = clock.monotonic();
+  const hard = new AbortController();
+  const late = new TimeoutError(`the loader of ${namespace} took longer than its ${hardMs} ms`);
+  const cancel = clock.after(hardMs, () => hard.abort(late));
+  const signal = AbortSignal.any([parts.signal, hard.signal]);
+  const context = new Context(parts.namespace, signal, parts.stale);
+  try {
+    const value = await Promise.race([started(load, context), rejection(signal)]);
+    const ms = clock.monotonic() - start;
+    const decisions = context.decided();
+    onOutcome(OUTCOMES[decisions.store], ms);
+    return { value, ms, ...decisions };
+  } catch (error) {
+    const failed = parts.signal.aborted ? 'aborted' : 'failed';
+    onOutcome(error === late ? 'timeout' : failed, clock.monotonic() - start);
+    if (error === late || error instanceof LoadError) throw error;
+    throw new LoadError(`the loader of ${namespace} failed`, { cause: error });
+  } finally {
+    cancel();
+    context.close();
+  }
+}
+
+const OUTCOMES = { store: 'loaded', keep: 'kept', skip: 'skipped' } as const;
+
+async function started(
+  load: (context: LoadContext<unknown>) => unknown,
+  context: LoadContext<unknown>,
+): Promise<unknown> {
+  return load(context);
+}
+
+function rejection(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}
+
+class Context implements LoadContext<unknown> {
+  readonly signal: AbortSignal;
+  readonly stale: unknown;
+  readonly #namespace: string;
+  readonly #tags: string[] = [];
+  #store: Decisions['store'] = 'store';
+  #ttlMs: number | undefined;
+  #isClosed = false;
+
+  constructor(namespace: string, signal: AbortSignal, stale: unknown) {
+    this.#namespace = namespace;
+    this.signal = signal;
+    this.stale = stale;
+  }
+
+  keep(): unknown {
+    this.#check();
+    if (this.stale === undefined) {
+      throw new LoadError(`the loader of ${this.#namespace} keeps what is not there`);
+    }
+    this.#store = 'keep';
+    return this.stale;
+  }
+
+  skip(): void {
+    this.#check();
+    this.#store = 'skip';
+  }
+
+  ttl(duration: Duration): void {
+    this.#check();
+    this.#ttlMs = parseDuration('ttl', duration);
+  }
+
+  tag(...tags: string[]): void {
+    this.#check();
+    this.#tags.push(...tags);
+  }
+
+  decided(): Decisions {
+    return { store: this.#store, ttlMs: this.#ttlMs, tags: this.#tags };
+  }
+
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  #check(): void {
+    if (!this.#isClosed) return;
+    throw new LoadError(`the loader of ${this.#namespace} decides after its load has ended`);
+  }
+}

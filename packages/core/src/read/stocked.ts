@@ -1,0 +1,179 @@
+/**
+ * A derived value between its load and its tiers: how long it lives in each, and what is kept of
+ * it. Pure but for the clock.
+ */
+import type { Clock } from '../clock.ts';
+import type { Copy } from '../coherence/copies.ts';
+import type { HeardTags } from '../coherence/tags.ts';
+import { LoadError } from '../errors.ts';
+import type { Payload } from '../model/entry.ts';
+import { isDueEarly, jittered, unitInterval } from '../model/freshness.ts';
+import type { Address, Scope } from '../model/key.ts';
+import { type TagId, tagIdsOf } from '../model/tags.ts';
+import type { DerivedEntry, DerivedHeld, Lifetime } from '../tiers/derived.ts';
+import type { Answer } from './flight.ts';
+import type { Loaded } from './load.ts';
+
+/** How the values of one namespace live; durations in milliseconds. */
+export interface DerivedPolicy {
+  /** How long L1 answers without asking L2. */
+  readonly nearMs: number;
+  /** How long a value is fresh. */
+  readonly ttlMs: number;
+  /** How long it may be served stale after that. */
+  readonly graceMs: number;
+  /** After so long whoever waits is content with what is stale. */
+  readonly softMs: number | undefined;
+  /** How long a load may take. */
+  readonly hardMs: number;
+  /** The part of the time to live that chance may take away, from 0 to 1. */
+  readonly jitter: number;
+  /** How long "there is nothing" is fresh; 0: it is not stored. */
+  readonly negativeMs: number;
+  /** The β of the early refresh; 0: never. */
+  readonly beta: number;
+  readonly persist: boolean;
+}
+
+/** How one namespace turns values into bytes and back, and what belongs to a key. */
+export interface DerivedSpace {
+  readonly name: string;
+  readonly policy: DerivedPolicy;
+  encode(value: unknown): { readonly payload: Payload; readonly value: unknown };
+  /** Throws where the bytes, or the namespace's schema, say no. */
+  decode(payload: Payload): unknown;
+  tagsOf(key: unknown, value: unknown): readonly string[];
+  scopeOf(key: unknown): Scope | undefined;
+}
+
+/** What a load brought, ready to be stored. */
+export interface Stock {
+  readonly entry: Omit<DerivedEntry, 'version' | 'intent'>;
+  readonly lifetime: Lifetime;
+  readonly answer: Answer;
+}
+
+const NOT_STORED: Lifetime = Object.freeze({ freshMs: 0, lifeMs: 0 });
+
+/** Throws where the value can't be stored, or its tags are none. */
+export function stockOf(
+  space: DerivedSpace,
+  { address, key }: { readonly address: Address; readonly key: unknown },
+  loaded: Loaded,
+  seen: number,
+  clock: Clock,
+): Stock {
+  const isNothing = loaded.value === undefined;
+  const encoded = isNothing ? undefined : space.encode(loaded.value);
+  const scope = space.scopeOf(key);
+  const tags = [...space.tagsOf(key, encoded?.value), ...loaded.tags];
+  const entry = { address, payload: encoded?.payload, loadMs: loaded.ms, tags, scope };
+  return {
+    entry,
+    lifetime: lifetimeOf(space.policy, loaded, isNothing, clock),
+    answer: {
+      value: encoded?.value,
+      source: 'load',
+      freshness: 'fresh',
+      tagIds: tagIdsOf(entry),
+      seen,
+    },
+  };
+}
+
+function lifetimeOf(
+  policy: DerivedPolicy,
+  { store, ttlMs }: Loaded,
+  isNothing: boolean,
+  clock: Clock,
+): Lifetime {
+  if (store === 'skip') return NOT_STORED;
+  const ttl = ttlMs ?? (isNothing ? policy.negativeMs : policy.ttlMs);
+  if (ttl === 0) return NOT_STORED;
+  const freshMs = jittered(ttl, policy.jitter, unitInterval(clock.random53()));
+  return { freshMs, lifeMs: isNothing ? freshMs : freshMs + policy.graceMs };
+}
+
+/** What a tier holds, as an answer. Throws where it does not decode. */
+export function answerOf(
+  space: DerivedSpace,
+  held: DerivedHeld,
+  source: 'l2' | 'l3',
+  seen: number,
+): Answer {
+  const { payload } = held.entry;
+  return {
+    value: payload === undefined ? undefined : space.decode(payload),
+    source,
+    freshness: held.freshMs > 0 ? 'fresh' : 'stale',
+    tagIds: tagIdsOf(held.entry),
+    seen,
+  };
+}
+
+/** What L1 keeps: for no longer than the other tiers do. */
+export function copyOfDerived(
+  policy: DerivedPolicy,
+  { entry, freshMs, lifeMs }: DerivedHeld,
+  value: unknown,
+  { tagIds, seen }: { readonly tagIds: readonly TagId[]; readonly seen: number },
+  clock: Clock,
+): Copy {
+  const now = clock.monotonic();
+  const nearMs = Math.min(policy.nearMs, freshMs);
+  return {
+    kind: 'value',
+    value,
+    version: entry.version,
+    intent: entry.intent,
+    expiresAt: 0,
+    bytes: entry.payload?.bytes.byteLength ?? 0,
+    storedAt: clock.now(),
+    derived: {
+      lifeMs: Math.min(nearMs + policy.graceMs, lifeMs),
+      freshUntil: now + nearMs,
+      endsAt: now + freshMs,
+      loadMs: entry.loadMs,
+      tagIds,
+      seen,
+    },
+  };
+}
+
+/** What an L1 copy may be used for now. */
+export type CopyState = 'fresh' | 'early' | 'stale' | 'invalid';
+
+export function stateOf(
+  copy: Copy,
+  policy: DerivedPolicy,
+  tags: HeardTags,
+  clock: Clock,
+): CopyState {
+  const { derived } = copy;
+  if (derived === undefined || !tags.isValid(derived.tagIds, derived.seen)) return 'invalid';
+  const now = clock.monotonic();
+  if (now >= derived.freshUntil) return 'stale';
+  return isEarly(policy, derived.endsAt - now, derived.loadMs, clock) ? 'early' : 'fresh';
+}
+
+export function isEarly(
+  policy: DerivedPolicy,
+  leftMs: number,
+  loadMs: number,
+  clock: Clock,
+): boolean {
+  return isDueEarly(leftMs, loadMs, policy.beta, () => unitInterval(clock.random53()));
+}
+
+/** L1's copy as an answer. */
+export function answerOfCopy(copy: Copy, freshness: 'fresh' | 'stale'): Answer {
+  const { derived } = copy;
+  if (derived === undefined) throw new LoadError('a copy of a record is no derived value');
+  return {
+    value: copy.value,
+    source: 'l1',
+    freshness,
+    tagIds: derived.tagIds,
+    seen: derived.seen,
+  };
+}
