@@ -7,6 +7,7 @@ COPY packages/http/package.json packages/http/
 COPY packages/testing/package.json packages/testing/
 COPY apps/demo/package.json apps/demo/
 COPY apps/bench/package.json apps/bench/
+COPY apps/chaos/package.json apps/chaos/
 
 FROM manifests AS build
 ENV DO_NOT_TRACK=1 TURBO_TELEMETRY_DISABLED=1
@@ -19,7 +20,7 @@ RUN node_modules/.bin/turbo run build --filter=@cache/demo
 FROM manifests AS production
 RUN npm pkg set --json 'workspaces=["packages/core","packages/http","apps/demo"]' \
   && npm pkg delete devDependencies --workspaces --include-workspace-root \
-  && rm -r packages/testing apps/bench \
+  && rm -r packages/testing apps/bench apps/chaos \
   && npm install --omit=dev --ignore-scripts
 
 FROM node:24-slim

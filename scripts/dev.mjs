@@ -63,6 +63,7 @@ const COMMANDS = {
   tour: (args) => run([...source('apps/demo/src/tour.ts'), ...args]),
   bench: (args) => run([...source('apps/bench/src/main.ts'), ...args]),
   simulate: (args) => run([...source('packages/core/test/simulation/cli.ts'), ...args]),
+  chaos: (args) => run([...source('apps/chaos/src/main.ts'), ...args]),
 };
 
 const [name = '', ...rest] = process.argv.slice(2);

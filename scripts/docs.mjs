@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { createCache, environmentVariables, supabase } from '@cache/core';
 import { serviceVariables } from '@cache/http';
 import { createApp } from '../apps/demo/src/app.ts';
+import { crmVariables } from '../apps/demo/src/crm-env.ts';
 
 const root = new URL('../', import.meta.url);
 const check = process.argv.includes('--check');
@@ -25,10 +26,13 @@ const table = (head, rows) =>
     .map((row) => `| ${row.map(cell).join(' | ')} |`)
     .join('\n');
 
+/** Of the packages, and of the demo's CRM. */
+const everyVariable = [...environmentVariables, ...serviceVariables, ...crmVariables];
+
 function variables() {
   return table(
     ['variable', 'default', 'what it is'],
-    [...environmentVariables, ...serviceVariables].map((variable) => [
+    everyVariable.map((variable) => [
       code(variable.name),
       code(variable.default),
       variable.description,
@@ -113,7 +117,7 @@ for (const route of shown) {
   if (!served.includes(route)) problems.push(`README.md has ${route}, which is not served`);
 }
 
-const known = new Set([...environmentVariables, ...serviceVariables].map(({ name }) => name));
+const known = new Set(everyVariable.map(({ name }) => name));
 // Of the compose file's own database.
 known.add('POSTGRES_PASSWORD');
 const example = readFileSync(new URL('.env.example', root), 'utf8');

@@ -1,5 +1,5 @@
 /** The call-automation service as one web-standard handler: conversations beside the cache's own routes. */
-import { type Cache, type Clock, type Logger, systemClock } from '@cache/core';
+import { type Cache, type Clock, type Duration, type Logger, systemClock } from '@cache/core';
 import {
   type AuthOptions,
   api,
@@ -10,9 +10,13 @@ import {
   Tokens,
 } from '@cache/http';
 import { requestId } from 'hono/request-id';
+import { callersRouter } from './callers-router.ts';
 import { callsRouter } from './calls-router.ts';
 import { conversationRouter } from './conversation-router.ts';
 import { type Conversations, openConversations } from './conversations.ts';
+import { type Crm, SimulatedCrm } from './crm.ts';
+import { crmFromEnv } from './crm-env.ts';
+import { openProfiles } from './profiles.ts';
 import { WRITE_MS } from './request-bounds.ts';
 import { errorLog, requestLog } from './request-log.ts';
 import { turnsRouter } from './turns-router.ts';
@@ -21,28 +25,36 @@ export interface AppOptions {
   readonly cache: Cache;
   readonly auth?: AuthOptions | undefined;
   readonly logger: Logger;
+  /** Where profiles come from. Left out: a simulated one with the defaults of its variables. */
+  readonly crm?: Crm | undefined;
+  /** How long a profile is fresh, for tests that can't wait until it is not. */
+  readonly profileTtl?: Duration | undefined;
   /** For tests that hold time still. */
   readonly clock?: Clock | undefined;
 }
 
 export function createApp(options: AppOptions): Router {
   const { cache, auth = {}, logger, clock = systemClock } = options;
+  const { crm = new SimulatedCrm(crmFromEnv({}), clock), profileTtl } = options;
   const conversations = openConversations(cache);
+  const profiles = openProfiles(cache, crm, clock, profileTtl);
   const tokens = new Tokens(auth);
   const closed = createRouter();
   closed.use('/conversations', tokens.api);
   closed.use('/conversations/*', tokens.api);
+  closed.use('/callers/*', tokens.api);
   return api({
     title: 'Calls',
     version: '1',
     description:
-      'Conversations of a call-automation service, kept in memory, Redis and Supabase. A write that was acknowledged is never lost.',
+      'Conversations of a call-automation service, kept in memory, Redis and Supabase. A write that was acknowledged is never lost; what a slow source has to compute is asked for once.',
     before: [requestId({ limitLength: 64 }), requestLog(logger, clock)],
     routers: [
       closed,
-      callsRouter(cache, conversations, clock),
+      callsRouter({ cache, conversations, profiles, clock }),
       conversationRouter(conversations, clock),
       turnsRouter(conversations, clock),
+      callersRouter(profiles, clock),
       ...cacheRouters({ cache, auth, preload: preloadOf(conversations) }),
     ],
     onError: errorLog(logger),

@@ -13,6 +13,7 @@ import {
 import { createRouter, json, ProblemError, problems, type Router } from '@cache/http';
 import { createRoute, z } from '@hono/zod-openapi';
 import { CALL_SCOPE, type Conversations, metadataSchema } from './conversations.ts';
+import { type Profiles, refreshOnRing } from './profiles.ts';
 import { HANGUP_MS, RequestBounds, WRITE_MS } from './request-bounds.ts';
 import {
   answeredSchema,
@@ -55,7 +56,8 @@ const create = createRoute({
   method: 'post',
   path: '/conversations',
   summary: 'A call begins',
-  description: 'Also while Supabase is away. Without an id it is given one.',
+  description:
+    "Also while Supabase is away. Without an id it is given one. The caller's profile is loaded anew meanwhile.",
   request: { body: { content: { 'application/json': { schema: newConversation } } } },
   responses: {
     201: { ...json('It began.', answeredSchema), headers: durableHeader },
@@ -83,7 +85,14 @@ const hangup = createRoute({
   },
 });
 
-export function callsRouter(cache: Cache, conversations: Conversations, clock: Clock): Router {
+export interface CallsParts {
+  readonly cache: Cache;
+  readonly conversations: Conversations;
+  readonly profiles: Profiles;
+  readonly clock: Clock;
+}
+
+export function callsRouter({ cache, conversations, profiles, clock }: CallsParts): Router {
   const { records, turns } = conversations;
   const router = createRouter();
 
@@ -93,6 +102,7 @@ export function callsRouter(cache: Cache, conversations: Conversations, clock: C
     const createdAt = new Date(clock.now()).toISOString();
     const conversation = { caller, metadata, state: FIRST_STATE, createdAt };
     const record = await records.create(id, conversation, bounds.options());
+    refreshOnRing(profiles, caller);
     await begun(() => turns.create(id, [], bounds.options()));
     const headers = {
       // An empty log has nothing that could be lost.

@@ -14,6 +14,7 @@ import {
 } from './conversations.ts';
 import { READ_MS, RequestBounds, WRITE_MS } from './request-bounds.ts';
 import {
+  absent,
   answeredSchema,
   bodyRefusals,
   cacheHeader,
@@ -109,7 +110,7 @@ export function conversationRouter({ records, turns }: Conversations, clock: Clo
       records.lookup(id, options),
       turns.snapshot(id, options),
     ]);
-    if (record.status === 'miss') throw notFound();
+    if (record.status === 'miss') throw absent(record);
     const tier = TIERS[Math.max(TIERS.indexOf(record.tier), TIERS.indexOf(log.tier))] ?? 'l3';
     const said = log.items.map(({ value }) => value);
     return c.json({ id, ...record.value, turns: said }, 200, { 'x-cache': tier });
@@ -125,7 +126,7 @@ export function conversationRouter({ records, turns }: Conversations, clock: Clo
         (current) => (current === undefined ? undefined : patched(current, patch)),
         bounds.options(),
       );
-      if (value === undefined) throw notFound();
+      if (value === undefined) throw await missing(id, bounds);
       return c.json({ id, ...value }, 200, { 'x-cache-durable': heldBy({ held }) });
     } catch (error) {
       if (error instanceof NotANumberError) throw new ProblemError(409, error.message);
@@ -141,6 +142,12 @@ export function conversationRouter({ records, turns }: Conversations, clock: Clo
     const record = await records.delete(id, bounds.options());
     return c.body(null, 204, { 'x-cache-durable': heldBy(log, record) });
   });
+
+  /** Supabase has none to be changed. Whether there is none at all, Redis has to say. */
+  async function missing(id: string, bounds: RequestBounds): Promise<ProblemError> {
+    const record = await records.lookup(id, bounds.options());
+    return absent({ isSure: record.status === 'miss' && record.isSure });
+  }
 
   return router;
 }

@@ -1,5 +1,6 @@
 /** What the routes of conversations document alike, and what their handlers answer alike. */
 import {
+  type LookupResult,
   OverloadedError,
   type Receipt,
   type Records,
@@ -62,6 +63,21 @@ export const cacheHeader: { 'x-cache': DocumentedHeader } = {
   },
 };
 
+/** Of reads of derived values. */
+export const derivedHeaders: {
+  'x-cache': DocumentedHeader;
+  'x-cache-freshness': DocumentedHeader;
+} = {
+  'x-cache': {
+    description: 'Where it came from; load: the source itself was asked.',
+    schema: { type: 'string', enum: ['l1', 'l2', 'l3', 'load'] },
+  },
+  'x-cache-freshness': {
+    description: 'stale: its time is over, and the source is slow or fails.',
+    schema: { type: 'string', enum: ['fresh', 'stale'] },
+  },
+};
+
 /** Of writes. */
 export const durableHeader: { 'x-cache-durable': DocumentedHeader } = {
   'x-cache-durable': {
@@ -83,11 +99,23 @@ export function notFound(): ProblemError {
   return new ProblemError(404, 'There is no such conversation.');
 }
 
+/**
+ * What a route says of a conversation that no tier knows of: 404 where that is sure. Where Redis
+ * could not be asked, another instance may have just begun it, and 404 would end a live call.
+ */
+export function absent({ isSure }: { readonly isSure: boolean }): ProblemError {
+  if (isSure) return notFound();
+  return new ProblemError(
+    503,
+    'Redis could not be asked, and nobody else knows of such a conversation.',
+  );
+}
+
 /** Of a write's time, what it may cost to find out whether the conversation exists. */
 const PART_FOR_ASKING = 0.5;
 
 /**
- * True only where a tier knows that there is no such conversation. Where none can say, a write
+ * True only where it is sure that there is no such conversation. Where no tier can say, a write
  * goes on: a caller is on the line.
  */
 export async function isKnownAbsent(
@@ -95,12 +123,25 @@ export async function isKnownAbsent(
   id: string,
   bounds: RequestBounds,
 ): Promise<boolean> {
+  return isAbsent(await lookedUp(records, id, bounds));
+}
+
+/** What the tiers know of a conversation that is written to; `undefined` where none can say. */
+export async function lookedUp(
+  records: Records<Conversation>,
+  id: string,
+  bounds: RequestBounds,
+): Promise<LookupResult<Conversation> | undefined> {
   try {
-    return !(await records.has(id, bounds.options(PART_FOR_ASKING)));
+    return await records.lookup(id, bounds.options(PART_FOR_ASKING));
   } catch (error) {
-    if (isNoAnswer(error)) return false;
+    if (isNoAnswer(error)) return undefined;
     throw error;
   }
+}
+
+export function isAbsent(found: LookupResult<Conversation> | undefined): boolean {
+  return found?.status === 'miss' && found.isSure;
 }
 
 /** No tier could say in the time that was given. */

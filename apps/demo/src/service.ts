@@ -14,6 +14,8 @@ import { type Cache, ConfigError, createCache, type Logger, optionsFromEnv } fro
 import { type ServiceOptions, serviceFromEnv } from '@cache/http';
 import { getRequestListener } from '@hono/node-server';
 import { createApp } from './app.ts';
+import { SimulatedCrm } from './crm.ts';
+import { crmFromEnv } from './crm-env.ts';
 
 export interface OpenOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -42,11 +44,12 @@ const IDLE_EVERY_MS = 50;
 /** @throws ConfigError, in one line, for what can't be used */
 export async function openService({ env, logger }: OpenOptions): Promise<Service> {
   const options = serviceFromEnv(env);
+  const crm = new SimulatedCrm(crmFromEnv(env));
   const cache = openCache(env, logger);
   try {
     await settled(cache, logger);
     const { adminToken, apiToken } = options.auth;
-    const app = createApp({ cache, auth: options.auth, logger });
+    const app = createApp({ cache, auth: options.auth, logger, crm });
     const server = await listening(app.fetch, options);
     const url = urlOf(server);
     let closing: Promise<void> | undefined;
@@ -72,7 +75,7 @@ function openCache(env: OpenOptions['env'], logger: Logger): Cache {
   const options = optionsFromEnv(env);
   if (options.l3 !== undefined) return createCache({ ...options, logger });
   throw new ConfigError(
-    'SUPABASE_URL is not set: it takes the URL of the Supabase project that conversations are kept in',
+    'SUPABASE_URL is not set: it takes the URL of the Supabase project that conversations are kept in, and SUPABASE_SECRET_KEY its secret key',
   );
 }
 

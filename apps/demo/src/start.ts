@@ -11,6 +11,7 @@ import { type DataLock, lockDirectory } from './data-lock.ts';
 import { type Embedded, EmbeddedError, type Environment, startEmbedded } from './embedded.ts';
 import type { Service } from './service.ts';
 import { drainOnSignals } from './shutdown.ts';
+import { startText } from './start-text.ts';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const DATA = join(ROOT, '.data');
@@ -114,30 +115,8 @@ async function isFree(port: number, host: string): Promise<boolean> {
 }
 
 function show({ embedded, service }: Running): void {
-  const { redis, supabase, env } = embedded;
-  const { url, adminToken, apiToken } = service;
   const data = relative(process.cwd(), DATA) || DATA;
-  const api = apiToken === undefined ? '' : ` -H 'authorization: Bearer ${apiToken}'`;
-  const metrics = env.CACHE_METRICS_TOKEN?.trim()
-    ? ` -H 'authorization: Bearer ${adminToken}'`
-    : '';
-  const about = [
-    `Service      ${url}   (to browse: ${url}/docs)`,
-    `Redis        ${redis?.url ?? (env.REDIS_URL === 'off' ? 'off' : 'as configured')}`,
-    supabase === undefined
-      ? 'Supabase     as configured'
-      : `Supabase     ${supabase.url}   secret key ${supabase.secretKey}`,
-    ...((redis ?? supabase) === undefined ? [] : [`Data         ${data}`]),
-    `Admin token  ${adminToken}`,
-    '',
-    'To paste:',
-    `  curl -X POST ${url}/conversations${api} -H 'content-type: application/json' -d '{"caller":"+49 30 1234567"}'`,
-    `  curl ${url}/cache/metrics${metrics}`,
-    `  curl -X POST ${url}/admin/cache/sync -H 'authorization: Bearer ${adminToken}'`,
-    '',
-    `Ready after ${(process.uptime()).toFixed(1)} s. Ctrl-C drains and stops all of it.`,
-  ];
-  say(about.join('\n'));
+  say(startText({ embedded, service, data, seconds: process.uptime() }));
 }
 
 function say(line: string): void {

@@ -21,8 +21,9 @@ import {
   durableHeader,
   heldBy,
   idSchema,
-  isKnownAbsent,
+  isAbsent,
   isNoAnswer,
+  lookedUp,
   notFound,
 } from './route-parts.ts';
 
@@ -41,7 +42,7 @@ const say = createRoute({
   path: '/conversations/{id}/turns',
   summary: 'Something was said',
   description:
-    'Idempotent by the id, in the body or as Idempotency-Key: the same again adds nothing and is answered with what is stored; the same id with other words is 409.',
+    'Idempotent by the id, in the body or as Idempotency-Key: the same again adds nothing and is answered with what is stored; the same id with other words is 409. Where no tier can say at once what is stored, the request is answered as it came, and the first words stay.',
   request: {
     params: z.object({ id: idSchema }),
     headers: z.object({
@@ -72,7 +73,8 @@ export function turnsRouter({ records, turns }: Conversations, clock: Clock): Ro
     const given = body.id ?? c.req.valid('header')['idempotency-key'];
     const bounds = new RequestBounds(c, WRITE_MS, clock);
     const begun = clock.now();
-    if (await isKnownAbsent(records, id, bounds)) throw notFound();
+    const conversation = await lookedUp(records, id, bounds);
+    if (isAbsent(conversation)) throw notFound();
     const turn = {
       id: given ?? randomUUID(),
       role: body.role,
@@ -80,8 +82,10 @@ export function turnsRouter({ records, turns }: Conversations, clock: Clock): Ro
       at: body.at ?? begun,
     };
     const receipt = await turns.append(id, turn, bounds.options());
-    // An item that was there keeps its version, and that is from before this request.
-    const isNew = given === undefined || timeOfVersion(receipt.version) >= begun;
+    // An item that was there keeps its version, and that is from before this request. Where Redis
+    // has no copy of the call, it can't tell that only Supabase has the item.
+    const isCold = conversation?.tier === 'l3' && !receipt.held.includes('l3');
+    const isNew = given === undefined || (timeOfVersion(receipt.version) >= begun && !isCold);
     const answer = isNew ? turn : await stored(id, turn, bounds);
     return c.json(answer, 201, { 'x-cache-durable': heldBy(receipt) });
   });

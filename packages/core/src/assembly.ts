@@ -13,13 +13,17 @@ import { Instance } from './instance.ts';
 import type { Address, AddressId } from './model/key.ts';
 import type { ResolvedOptions } from './options.ts';
 import { type AssemblyInput, makeLookup } from './parts.ts';
+import type { DurableDerived } from './tiers/derived.ts';
 import { MeasuredTier } from './tiers/measured.ts';
+import { sealedDerived, sealedTier } from './tiers/sealed.ts';
 import { SupabaseTier } from './tiers/supabase/supabase.ts';
 import type { SharedTier } from './tiers/tier.ts';
 import { Drainer } from './write/drainer.ts';
 import { Flusher } from './write/flusher.ts';
 import { gathered } from './write/gathered.ts';
+import { OpenJournal } from './write/journal/open.ts';
 import { Ladder } from './write/ladder.ts';
+import { Letters } from './write/letters.ts';
 import { Outbox } from './write/outbox.ts';
 import { Repair } from './write/repair.ts';
 import { Updates } from './write/update.ts';
@@ -34,8 +38,10 @@ export class Assembly {
   readonly engine: Engine;
   readonly instance: Instance;
   readonly durable: MeasuredTier;
+  readonly derived: DurableDerived;
   readonly flusher: Flusher;
   readonly drainer: Drainer;
+  readonly letters: Letters;
   readonly events: EventHub;
   readonly removeCopy: (id: AddressId) => void;
   readonly drainOthers: (
@@ -44,6 +50,9 @@ export class Assembly {
   readonly #input: AssemblyInput;
   readonly #repair: Repair;
   readonly #upkeep: Upkeep | undefined;
+  /** Absent where the cache has none. */
+  readonly journal: OpenJournal | undefined;
+  #restored: Promise<unknown> | undefined;
   #deadLetters = 0;
 
   constructor(input: AssemblyInput, l3: NonNullable<ResolvedOptions['l3']>) {
@@ -57,22 +66,28 @@ export class Assembly {
       onCall: (operation, ms) => metrics.observe('l3', operation, ms),
       onState: (state, reason) => this.#onDurable(state, reason),
     });
-    const durable = this.durable.tier;
+    const durable = sealedTier(this.durable.tier, input.packing);
+    this.derived = sealedDerived(this.durable.derived, input.packing);
     this.instance = new Instance(input, {
       tier: durable,
       floor: () => durable.maxVersion(),
       drain: () => this.#drainForOthers(),
       recover: (shared) => this.#recover(shared),
+      heard: (id, stamp) => this.engine.outbox.heard(id, stamp),
     });
     const { copies, versions, shared } = this.instance;
     const observe = (version: number) => this.instance.observe(version);
     this.removeCopy = (id) => copies.remove(id);
     const foreground = shared?.guard.foreground;
-    const outbox = new Outbox(options.sync);
+    // Last of what may throw: it holds a lock.
+    this.journal = this.#openJournal(observe);
+    const outbox = new Outbox(options.sync, this.journal?.tickets);
+    this.journal?.restore(outbox);
     this.flusher = new Flusher({
       clock,
       outbox,
       durable,
+      letters: this.durable.letters,
       events,
       batchSize: options.sync.batchSize,
       concurrency: options.sync.concurrency,
@@ -80,7 +95,8 @@ export class Assembly {
       removeCopy: (id) => copies.remove(id),
       onRows: (outcome, rows) => {
         metrics.rows[outcome] += rows;
-        if (outcome === 'refused') void this.deadLetters().catch(() => {});
+        if (outcome === 'erased') void this.journal?.expunge();
+        if (outcome === 'refused' || this.#deadLetters > 0) this.#countLetters();
       },
     });
     this.drainer = new Drainer({
@@ -89,7 +105,15 @@ export class Assembly {
       flusher: this.flusher,
       intervalMs: options.sync.intervalMs,
       via: (patience) => this.#via(patience),
+      isPressed: () => this.journal?.isFilling === true,
       onRun: (ms) => metrics.syncRan(ms),
+    });
+    this.letters = new Letters({
+      durable: this.durable.letters,
+      outbox,
+      flush: (ids) => this.drainer.flush(ids, true),
+      removeCopy: this.removeCopy,
+      onChanged: () => this.#countLetters(),
     });
     this.#repair = new Repair({ clock, outbox, flusher: this.flusher, durable, events });
     const ladder = new Ladder({
@@ -98,7 +122,13 @@ export class Assembly {
       copies,
       outbox,
       shared: foreground,
-      durable: gathered(durable, options.sync.concurrency, options.bulkhead.queue),
+      journal: this.journal?.rung,
+      durable: gathered(durable, {
+        atOnce: options.sync.concurrency,
+        maxWaiting: options.bulkhead.queue,
+        maxBytes: options.sync.maxBytes,
+        onFull: () => this.#onFull('through'),
+      }),
       // Marks left from now on are repaired by the trial, before anybody reads L2 again.
       isBypassed: () => shared?.guard.state === 'OPEN',
       onHeld: () => this.drainer.nudge(),
@@ -114,6 +144,7 @@ export class Assembly {
         durable,
         isDurableAway: () => this.durable.away,
         foreground,
+        onFull: () => this.#onFull('bulkhead'),
       }),
       ladder,
       updates: new Updates(ladder, (id) => this.drainer.flush([id], true)),
@@ -133,6 +164,26 @@ export class Assembly {
 
   // ------------------------------------------------------------ parts
 
+  #openJournal(observe: (version: number) => void): OpenJournal | undefined {
+    const { options, events, metrics, packing } = this.#input;
+    if (options.journal === undefined) return undefined;
+    return new OpenJournal({
+      options: options.journal,
+      cipher: packing.cipher,
+      clock: options.clock,
+      events,
+      counts: metrics.journal,
+      observe,
+      onFull: (reason) => {
+        metrics.overloaded.journal += 1;
+        // What it holds may be in L3 soon, and then it has room again.
+        this.drainer.nudge();
+        if (!this.instance.isTimely('journal')) return;
+        events.emit({ type: 'journal-full', reason, bytes: this.journal?.state.bytes ?? 0 });
+      },
+    });
+  }
+
   #makeUpkeep(): Upkeep | undefined {
     const { shared, id } = this.instance;
     if (shared === undefined) return undefined;
@@ -142,6 +193,7 @@ export class Assembly {
       instance: id,
       fleet: shared.guard.fleet,
       shared: shared.guard.background,
+      outbox: this.engine.outbox,
       repair: this.#repair,
       flusher: this.flusher,
       events,
@@ -155,6 +207,7 @@ export class Assembly {
     const { clock, sync } = options;
     metrics.connect({
       outbox: () => ({ entries: outbox.size, bytes: outbox.bytes }),
+      journal: () => ({ bytes: this.journal?.state.bytes ?? 0 }),
       sync: () => {
         const oldest = outbox.oldestUnsynced();
         return {
@@ -174,6 +227,21 @@ export class Assembly {
   start(): void {
     this.drainer.start();
     this.#upkeep?.start();
+    if (this.journal === undefined) return;
+    // Whoever creates the cache listens to it from this turn on.
+    queueMicrotask(() => this.journal?.announce());
+    // Where L3 is away, its return starts a drain too.
+    void this.instance.opening.ready().then(
+      () => this.restored(),
+      () => {},
+    );
+  }
+
+  /** Resolves when what was in the journal at the start was sent to L3, which has to be there. */
+  async restored(): Promise<void> {
+    if (this.journal === undefined || this.journal.replayed === 0) return;
+    this.#restored ??= this.drainer.drain();
+    await this.#restored;
   }
 
   /**
@@ -185,11 +253,12 @@ export class Assembly {
     const until = clock.monotonic() + ms;
     this.instance.stop();
     const late = () => new TierError('the outbox was not drained in time', 'timeout');
-    await within(this.drainer.drain(), ms, late, clock).catch(() => {});
+    await within(this.drainer.drainAll(), ms, late, clock).catch(() => {});
     const upkeep = this.#upkeep?.close(() => outbox.unsynced().length === 0) ?? Promise.resolve();
     await within(upkeep, Math.max(0, until - clock.monotonic()), late, clock).catch(() => {});
     await this.durable.tier.close();
     await Promise.allSettled([upkeep, this.drainer.close(), this.engine.lookup.close()]);
+    await this.journal?.close();
   }
 
   // ------------------------------------------------------------ reactions
@@ -220,14 +289,12 @@ export class Assembly {
     if (state === 'back' && this.engine.outbox.unsynced().length > 0) void this.drainer.drain();
   }
 
-  #onFull(what: 'outbox' | 'l2'): void {
+  #onFull(what: keyof ReturnType<typeof limitsOf> | 'l2'): void {
     const { events, metrics, options } = this.#input;
-    if (what === 'outbox') metrics.overloaded.outbox += 1;
+    if (what !== 'l2') metrics.overloaded[what] += 1;
     if (!this.instance.isTimely(what)) return;
     if (what === 'l2') events.emit({ type: 'l2-full' });
-    else {
-      events.emit({ type: 'overloaded', bound: 'outbox', limit: options.sync.maxPending });
-    }
+    else events.emit({ type: 'overloaded', bound: what, limit: limitsOf(options)[what] });
   }
 
   async #forget(addresses: readonly Address[]): Promise<void> {
@@ -246,7 +313,7 @@ export class Assembly {
   }
 
   async #drainForOthers(): Promise<DrainAnswer> {
-    const { flushed, failed, refused } = await this.drainer.drain();
+    const { flushed, failed, refused } = await this.drainer.drainAll();
     const remaining = this.engine.outbox.unsynced().length;
     return { flushed, failed: failed + refused, remaining };
   }
@@ -261,9 +328,23 @@ export class Assembly {
     return bus.askToDrain(request, others, ms);
   }
 
+  #countLetters(): void {
+    void this.deadLetters().catch(() => {});
+  }
+
   /** What `health()` asks for, and the gauges learn on the way. */
   async deadLetters(): Promise<number> {
     this.#deadLetters = await this.durable.tier.deadLetters();
     return this.#deadLetters;
   }
+}
+
+/** The bounds of the write path and of reads of L3, as an operator set them. */
+function limitsOf({ sync, bulkhead }: ResolvedOptions) {
+  return {
+    outbox: sync.maxPending,
+    'outbox-bytes': sync.maxBytes,
+    bulkhead: bulkhead.queue,
+    through: bulkhead.queue,
+  } as const;
 }

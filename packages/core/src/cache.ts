@@ -13,6 +13,7 @@ import { Registry } from 'prom-client';
 import { v7 as uuidv7 } from 'uuid';
 import { type Assembly, assembleEngine } from './assembly.ts';
 import { boundsOf, type CallOptions, type DerivedEngine, type Engine } from './calls.ts';
+import { DeadLetters } from './dead-letters.ts';
 import { bounded } from './deadline.ts';
 import { Derived } from './derived.ts';
 import { type DerivedOptions, resolveDerived } from './derived-options.ts';
@@ -31,6 +32,7 @@ import { parseDuration } from './model/duration.ts';
 import { type Address, scopeOf } from './model/key.ts';
 import { Namespaces } from './namespaces.ts';
 import { type CacheOptions, type ResolvedOptions, resolveOptions } from './options.ts';
+import { makePacking } from './parts.ts';
 import { Records } from './records.ts';
 import { CacheScope } from './scope.ts';
 import { Namespace, type NamespaceOptions } from './space.ts';
@@ -62,6 +64,8 @@ export class Cache {
   #closing: Promise<void> | undefined;
   /** Where the metrics are: the registry that was given, or the cache's own. */
   readonly registry: Registry;
+  /** Acknowledged writes that L3 refuses: what they are, again, never again. Needs the option l3. */
+  readonly deadLetters: DeadLetters;
 
   /** @internal Use {@link createCache}. */
   constructor(options: CacheOptions) {
@@ -73,14 +77,24 @@ export class Cache {
     this.#resolved = resolved;
     const input = {
       options: resolved,
+      packing: makePacking(resolved, this.#metrics),
       events: this.#events,
       metrics: this.#metrics,
       instance: uuidv7(),
       isClosed: () => this.#closing !== undefined,
     };
-    this.#assembly = assembleEngine(input);
+    try {
+      this.#assembly = assembleEngine(input);
+    } catch (error) {
+      this.#unregister();
+      throw error;
+    }
     this.#instance = this.#assembly?.instance ?? new Instance(input, NO_DURABLE);
-    this.#deriving = makeDeriving(input, this.#instance, this.#assembly?.durable.derived);
+    this.deadLetters = new DeadLetters({
+      engine: () => this.#needs('deadLetters').engine,
+      letters: () => this.#needs('deadLetters').letters,
+    });
+    this.#deriving = makeDeriving(input, this.#instance, this.#assembly?.derived);
     this.#metrics.connect(this.#instance.sources());
     this.#instance.start();
     this.#assembly?.start();
@@ -120,10 +134,11 @@ export class Cache {
    * Opens a namespace of derived values: what `load`, or the loader given to `getOrSet`, can
    * compute again. Needs no L3.
    */
-  derived<K extends DerivedKey, S extends StandardSchemaV1>(
-    name: string,
-    options: DerivedOptions<K, StandardSchemaV1.InferOutput<S>> & { readonly schema: S },
-  ): Derived<K, StandardSchemaV1.InferOutput<S>>;
+  derived<
+    K extends DerivedKey,
+    S extends StandardSchemaV1,
+    V extends StandardSchemaV1.InferOutput<S> | undefined = StandardSchemaV1.InferOutput<S>,
+  >(name: string, options: DerivedOptions<K, V> & { readonly schema: S }): Derived<K, V>;
   derived<K extends DerivedKey, V>(name: string, options?: DerivedOptions<K, V>): Derived<K, V>;
   derived<K extends DerivedKey, V>(
     name: string,
@@ -133,6 +148,7 @@ export class Cache {
     const policy = resolveDerived(name, options, {
       l1Ms: l1?.ttlMs ?? 0,
       l2Ms: l2?.ttlMs ?? l1?.ttlMs ?? 0,
+      hasShared: l2 !== undefined,
       hasDurable: this.#assembly !== undefined,
     });
     return this.#opened.open('derived', options, Derived<K, V>, name, () => {
@@ -162,6 +178,7 @@ export class Cache {
       deriving: this.#deriving,
       shared: this.#instance.shared?.guard.foreground,
       removeCopy,
+      expunge: async () => (await this.#assembly?.journal?.expunge()) ?? true,
       drainOthers: async (ms: number) => {
         try {
           const { asked, answers } = await drainOthers(ms);
@@ -215,6 +232,7 @@ export class Cache {
    */
   async ready(): Promise<void> {
     await this.#instance.opening.ready();
+    await this.#assembly?.restored();
   }
 
   /** What each part says of itself. Never rejects. */

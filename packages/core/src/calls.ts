@@ -57,6 +57,8 @@ export interface DerivedEngine {
   readonly obtain: Obtain;
   /** L2, for calls that somebody waits for. */
   readonly shared: SharedDerived | undefined;
+  /** L2, for what has to reach it rather than soon. */
+  readonly patient: SharedDerived | undefined;
   /** L3, for namespaces that persist. */
   readonly durable: DurableDerived | undefined;
   readonly tales: DerivedTales;

@@ -3,34 +3,25 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { ConfigError } from './errors.ts';
 import { type Duration, parseDuration } from './model/duration.ts';
 import type { CodecName } from './model/entry.ts';
-import type { LoadContext } from './read/load.ts';
+import type { Kept, LoadContext } from './read/load.ts';
+import type { LoadMany } from './read/load-many.ts';
 import type { DerivedPolicy } from './read/stocked.ts';
 
-/** Loads one value. `undefined`: there is nothing under this key. */
-export type Loader<K, V> = (key: K, context: LoadContext<V>) => V | Promise<V>;
-
-/** What {@link LoadMany} is given besides the keys. */
-export interface LoadManyContext<V> {
-  /** Aborted when nobody waits for any of the keys any more, and at the hard timeout. */
-  readonly signal: AbortSignal;
-  /** What the cache had for each key, in the order of the keys. */
-  readonly stale: readonly (V | undefined)[];
-}
-
 /**
- * Loads many values at once, in the order of the keys. An `Error` in a place fails that key alone;
- * a rejection fails all of them.
+ * Loads one value. `undefined`: there is nothing under this key. What it returns says what the
+ * namespace holds; whoever wants `context.stale` typed writes `context: LoadContext<V>`.
  */
-export type LoadMany<K, V> = (
-  keys: readonly K[],
-  context: LoadManyContext<V>,
-) => Promise<readonly (V | Error)[]>;
+export type Loader<K, V> = {
+  // As a method, so that a context of a narrower type can be named. As a function, V would be
+  // settled by the context, before anybody looked at what the loader returns.
+  load(key: K, context: LoadContext): V | Kept | Promise<V | Kept>;
+}['load'];
 
 /** Options of {@link Cache.derived}. */
 export interface DerivedOptions<K, V> {
   /** What `get` runs where nothing fresh is there. Without it and `loadMany`: `getOrSet` alone. */
   readonly load?: Loader<K, V> | undefined;
-  /** Instead of `load`: misses of the same turn of the event loop are loaded in one call. */
+  /** Instead of `load`: up to 1,000 misses of the same turn of the event loop in one call. */
   readonly loadMany?: LoadMany<K, V> | undefined;
   /**
    * How long a value is fresh. One duration, or one for each tier: `l2` is how long it is fresh,
@@ -54,7 +45,7 @@ export interface DerivedOptions<K, V> {
   readonly earlyRefresh?: number | undefined;
   /** What a value can be invalidated by, together with others. `value` is `undefined` for "nothing". */
   readonly tags?: ((key: K, value: V) => readonly string[]) | undefined;
-  /** The group that a key belongs to: erasing it removes the value. */
+  /** The group that a key belongs to: erasing it removes the value. Needs L3, as scopes do. */
   readonly scope?: ((key: K) => readonly [kind: string, id: string]) | undefined;
   /** Also kept in L3, for when L2 was emptied. Default false. */
   readonly persist?: boolean | undefined;
@@ -93,6 +84,8 @@ const MAX_BETA = 100;
 export interface TierTtls {
   readonly l1Ms: number;
   readonly l2Ms: number;
+  /** There is an L2 that L1 has to ask now and then. */
+  readonly hasShared: boolean;
   readonly hasDurable: boolean;
 }
 
@@ -122,12 +115,15 @@ export function resolveDerived(
   if (options.persist === true && !tiers.hasDurable) {
     throw new ConfigError(`namespace "${name}": option "persist" needs the option l3`);
   }
+  if (options.scope !== undefined && !tiers.hasDurable) {
+    throw new ConfigError(`namespace "${name}": option "scope" needs the option l3`);
+  }
   const { ttl } = options;
-  const isPair = typeof ttl === 'object';
+  const isPair = typeof ttl === 'object' && ttl !== null;
   const life = (option: string, given: Duration | undefined, fallback: number): number =>
     limited(name, option, given, fallback, 1, LONGEST_LIFE_MS);
   const ttlMs = isPair ? life('ttl.l2', ttl.l2, tiers.l2Ms) : life('ttl', ttl, tiers.l2Ms);
-  const nearMs = isPair ? life('ttl.l1', ttl.l1, tiers.l1Ms) : Math.min(ttlMs, tiers.l1Ms);
+  const nearMs = isPair ? life('ttl.l1', ttl.l1, tiers.l1Ms) : tiers.hasShared ? tiers.l1Ms : ttlMs;
   return Object.freeze({
     ttlMs,
     nearMs: Math.min(nearMs, ttlMs),

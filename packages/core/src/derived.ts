@@ -11,7 +11,7 @@ import { ConfigError, TierError, TimeoutError, UnavailableError } from './errors
 import { type DerivedKey, derivedKeyText } from './model/derived-key.ts';
 import { type Address, type AddressId, idOf, scopeOf } from './model/key.ts';
 import type { Answer } from './read/flight.ts';
-import { type LoadContext, runLoader } from './read/load.ts';
+import { runLoader } from './read/load.ts';
 import { loadTogether } from './read/load-many.ts';
 import type { Request } from './read/obtain.ts';
 import {
@@ -95,7 +95,8 @@ export class Derived<K extends DerivedKey, V> {
 
   /**
    * One round trip per tier for all of them, and one call of `loadMany` for what is missing.
-   * Keys that have no value are not in the map. Rejects where one of them can't be loaded.
+   * Keys that have no value are not in the map. Rejects where one of them can't be loaded; `get`
+   * tells them apart. At most 10,000 keys can be loaded at once.
    */
   async getMany(
     keys: readonly K[],
@@ -227,8 +228,7 @@ export class Derived<K extends DerivedKey, V> {
       key,
       address: this.#namespace.address(derivedKeyText(key)),
       load: (signal, stale) =>
-        // The context hands out and takes back what the loader's own types say.
-        runLoader((context) => load(key, context as LoadContext<V>), {
+        runLoader((context) => load(key, context), {
           clock,
           signal,
           namespace: space.name,
@@ -251,7 +251,7 @@ export class Derived<K extends DerivedKey, V> {
     address: Address,
     options: CallOptions | undefined,
     what: 'a set' | 'a delete',
-    run: () => Promise<void>,
+    run: () => Promise<Copy | undefined>,
   ): Promise<void> {
     const engine = this.#engine;
     const bounds = boundsOf(engine, options);
@@ -259,11 +259,13 @@ export class Derived<K extends DerivedKey, V> {
       // Before, so that nobody joins a load which this makes old; after, so that none of what
       // was read in between stays.
       engine.tiers.forget(address.id);
+      let copy: Copy | undefined;
       try {
-        await run();
+        copy = await run();
       } catch (cause) {
         if (!(cause instanceof TierError)) throw cause;
-        const outcome = cause.outcome ?? 'unknown';
+        // L3 comes first: it may have done what L2 was then not asked for.
+        const outcome = this.#space.policy.persist ? 'unknown' : (cause.outcome ?? 'unknown');
         throw new UnavailableError(`${what} to ${this.name} could not be told to every tier`, {
           cause,
           outcome,
@@ -271,41 +273,40 @@ export class Derived<K extends DerivedKey, V> {
       } finally {
         engine.tiers.forget(address.id);
       }
+      if (copy === undefined) return;
+      const attempt = engine.tiers.begin(address);
+      engine.copies.offer(attempt.ticket, copy);
+      engine.tiers.end(attempt);
     };
     const done = this.#traced(what === 'a set' ? 'cache.set' : 'cache.delete', work);
     await bounded(done, bounds, `${what} to ${this.name}`, engine.clock, 'unknown');
   }
 
-  async #place(address: Address, key: K, value: V): Promise<void> {
-    const { clock, shared, durable, copies, tags, propose, tiers } = this.#engine;
+  /** The copy that L1 is to have: where there is no L2 it is the only one. */
+  async #place(address: Address, key: K, value: V): Promise<Copy | undefined> {
+    const { clock, shared, durable, tags, propose } = this.#engine;
     const { policy } = this.#space;
     const given = { value, ms: 0, store: 'store', ttlMs: undefined, tags: [] } as const;
-    const { entry, lifetime, answer } = stockOf(
-      this.#space,
-      { address, key },
-      given,
-      tags.sequence,
-      clock,
-    );
-    if (lifetime.lifeMs <= 0) return this.#remove(address);
+    const parts = { seen: tags.sequence, clock };
+    const { entry, lifetime, answer } = stockOf(this.#space, { address, key }, given, parts);
+    if (lifetime === undefined || lifetime.lifeMs <= 0) return this.#remove(address);
     let held = { ...lifetime, entry: { ...entry, ...propose() } };
-    if (policy.persist) await durable?.put([{ ...held, sequence: undefined }]);
-    if (shared === undefined) {
-      const attempt = tiers.begin(address);
-      copies.offer(attempt.ticket, copyOfDerived(policy, held, answer.value, answer, clock));
-      tiers.end(attempt);
-      return;
+    if (policy.persist) {
+      const [reply] = (await durable?.put([{ ...held, sequence: undefined }])) ?? [];
+      // What L3 has is newer by a clock that is ahead, and yet it is not the value any more.
+      if (reply === 'voided') await durable?.remove([address]);
     }
+    if (shared === undefined) return copyOfDerived(policy, held, answer.value, answer, clock);
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
       const [reply] = await shared.place([held]);
-      if (reply?.status === 'held') return;
+      if (reply?.status === 'held') return undefined;
       const floor = reply?.status === 'too-low' ? reply.floor : 0;
       held = { ...held, entry: { ...held.entry, ...propose(floor) } };
     }
     throw new TierError('Redis went on changing under a set', 'refused', { outcome: 'none' });
   }
 
-  async #remove(address: Address): Promise<void> {
+  async #remove(address: Address): Promise<undefined> {
     const { shared, durable, propose } = this.#engine;
     if (this.#space.policy.persist) await durable?.remove([address]);
     if (shared === undefined) return;

@@ -3,6 +3,7 @@ import type { DerivedEngine } from './calls.ts';
 import { ClosedError } from './errors.ts';
 import type { Instance } from './instance.ts';
 import type { AssemblyInput } from './parts.ts';
+import { DerivedStore } from './read/derived-store.ts';
 import { type DerivedTales, DerivedTiers } from './read/derived-tiers.ts';
 import { Obtain } from './read/obtain.ts';
 import type { DurableDerived } from './tiers/derived.ts';
@@ -16,6 +17,7 @@ export function makeDeriving(
   const { clock } = options;
   const { copies, tags, watches, versions } = instance;
   const shared = instance.shared?.guard.derived;
+  const patient = instance.shared?.guard.derivedBackground;
   const tales = talesOf(input, instance);
   const propose = (above?: number) => versions.proposeStamp(above);
   const tiers = new DerivedTiers({
@@ -24,19 +26,30 @@ export function makeDeriving(
     tags,
     watches,
     shared,
+    patient,
+    durable,
+    tales,
+    observe: (version) => instance.observe(version),
+  });
+  const store = new DerivedStore({
+    clock,
+    copies,
+    tags,
+    shared: patient,
     durable,
     tales,
     proposeStamp: propose,
-    observe: (version) => instance.observe(version),
   });
   const obtain = new Obtain({
     clock,
     tiers,
+    store,
     tags,
     tales,
     hasOthers: shared !== undefined,
     isInformed: () => instance.isInformed,
   });
+  metrics.connect({ derived: () => ({ inFlight: obtain.inFlight }) });
   return {
     clock,
     deadlineMs: options.deadlineMs,
@@ -45,6 +58,7 @@ export function makeDeriving(
     tiers,
     obtain,
     shared,
+    patient,
     durable,
     tales,
     propose,

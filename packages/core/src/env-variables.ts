@@ -146,19 +146,20 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
   {
     name: 'CACHE_JOURNAL_DIR',
     default: 'off',
-    description: 'Not in this version: anything but off stops the start.',
+    description: 'A directory of this process alone, for writes that L3 lacks; off: no journal.',
     secret: false,
   },
   {
     name: 'CACHE_JOURNAL_MODE',
     default: 'fallback',
-    description: 'Not in this version: anything but fallback stops the start.',
+    description:
+      'fallback: what neither L2 nor L3 could hold; always: every write, before it is acknowledged.',
     secret: false,
   },
   {
     name: 'CACHE_ENCRYPTION_KEYS',
     default: 'off',
-    description: 'Not in this version: anything but off stops the start.',
+    description: 'id:base64,id:base64: keys of 32 bytes, written under the first; off: none.',
     secret: true,
   },
 ];

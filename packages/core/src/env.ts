@@ -7,6 +7,7 @@
  */
 import type { VariableName } from './env-variables.ts';
 import { ConfigError } from './errors.ts';
+import { JOURNAL_MODES } from './journal-options.ts';
 import {
   COMPRESSION_ALGORITHMS,
   LIMITS,
@@ -16,6 +17,7 @@ import {
   shownUrl,
 } from './option-rules.ts';
 import { type CacheOptions, memory, type RedisTierOptions, redis, supabase } from './options.ts';
+import { encryptionFromText } from './security-options.ts';
 
 /** Variables as a process has them. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -26,9 +28,6 @@ export type Environment = Readonly<Record<string, string | undefined>>;
  */
 export function optionsFromEnv(env: Environment = process.env): CacheOptions {
   const read = new Reader(env);
-  read.refuseLater('CACHE_JOURNAL_DIR', 'off');
-  read.refuseLater('CACHE_JOURNAL_MODE', 'fallback');
-  read.refuseLater('CACHE_ENCRYPTION_KEYS', 'off');
   return {
     l1: memory({
       max: read.whole('REDIS_L1_CACHE_SIZE', 'l1.max'),
@@ -44,6 +43,8 @@ export function optionsFromEnv(env: Environment = process.env): CacheOptions {
       threshold: read.whole('COMPRESSION_THRESHOLD', 'compression.threshold'),
       algorithm: read.oneOf('COMPRESSION_ALGORITHM', COMPRESSION_ALGORITHMS),
     },
+    journal: journalFrom(read),
+    encryption: encryptionFrom(read),
   };
 }
 
@@ -124,6 +125,21 @@ function supabaseFrom(read: Reader): ReturnType<typeof supabase> | undefined {
   return supabase({ url, key });
 }
 
+function journalFrom(read: Reader): CacheOptions['journal'] {
+  const mode = read.oneOf('CACHE_JOURNAL_MODE', JOURNAL_MODES);
+  const dir = read.text('CACHE_JOURNAL_DIR');
+  if (dir !== undefined && dir !== 'off') return { dir, mode };
+  if (mode !== 'always') return undefined;
+  throw new ConfigError(
+    'CACHE_JOURNAL_MODE is always, but CACHE_JOURNAL_DIR is not set: it takes the path of a directory',
+  );
+}
+
+function encryptionFrom(read: Reader): CacheOptions['encryption'] {
+  const keys = read.text('CACHE_ENCRYPTION_KEYS');
+  return keys === undefined ? undefined : encryptionFromText('CACHE_ENCRYPTION_KEYS', keys);
+}
+
 const wholeNumber = /^\d{1,15}$/;
 const decimalNumber = /^\d{1,15}(\.\d{1,6})?$/;
 
@@ -172,14 +188,5 @@ class Reader {
     const choice = choices.find((known) => known === value.toLowerCase());
     if (choice !== undefined) return choice;
     throw new ConfigError(`${name} takes one of ${choices.join(', ')}, got ${shown(value)}`);
-  }
-
-  /** Set, and not getting what it promises, would be worse than not starting. */
-  refuseLater(name: VariableName, accepted: string): void {
-    const value = this.text(name);
-    if (value === undefined || value === accepted) return;
-    throw new ConfigError(
-      `${name} is set, but this version does not have what it asks for yet: unset it`,
-    );
   }
 }

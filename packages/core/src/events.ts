@@ -13,7 +13,19 @@
 export type BreakerState = 'CLOSED' | 'OPEN' | 'HALF_OPEN';
 
 /** A bound that was reached. */
-export type BoundName = 'outbox' | 'outbox-bytes' | 'bulkhead' | 'in-flight';
+export type BoundName =
+  /** `sync.maxPending`: writes go through to L3. */
+  | 'outbox'
+  /** `sync.maxBytes`: the same. */
+  | 'outbox-bytes'
+  /** Reads that wait for L3. */
+  | 'bulkhead'
+  /** Writes that wait for L3. */
+  | 'through'
+  /** Loads of derived values. */
+  | 'in-flight'
+  /** `journal.maxBytes`, or the disk: what only the journal could hold is rejected. */
+  | 'journal';
 
 export type CacheEvent =
   /** L2's breaker changed its state. OPEN: reads go to L3, writes go around L2. */
@@ -89,6 +101,12 @@ export type CacheEvent =
   | { readonly type: 'lease-lost'; readonly namespace: string }
   /** A derived value in L2 or L3 does not fit the schema any more: it is loaded anew. */
   | { readonly type: 'schema-mismatch'; readonly namespace: string; readonly tier: 'l2' | 'l3' }
+  /** Writes that L3 may lack were in the journal at the start: they are flushed now. */
+  | { readonly type: 'journal-replayed'; readonly writes: number; readonly ms: number }
+  /** Files of the journal were damaged. They are kept as `*.corrupt`; what could be read was. */
+  | { readonly type: 'journal-corrupt'; readonly segments: number }
+  /** The journal is at its bound, or its disk is full: it takes no write until that ends. */
+  | { readonly type: 'journal-full'; readonly reason: 'bound' | 'disk'; readonly bytes: number }
   | { readonly type: 'ready'; readonly ms: number }
   /** `pending`: what is left for others to adopt. */
   | { readonly type: 'closed'; readonly pending: number };
@@ -147,6 +165,7 @@ export function levelOf(event: CacheEvent): LogLevel {
     case 'adopted':
     case 'repaired':
     case 'recovered':
+    case 'journal-replayed':
     case 'bus-alive':
     case 'ready':
     case 'closed':
@@ -159,6 +178,8 @@ export function levelOf(event: CacheEvent): LogLevel {
       return event.refused ? 'error' : 'warn';
     case 'dead-letter':
     case 'eviction-policy':
+    case 'journal-corrupt':
+    case 'journal-full':
       return 'error';
     case 'epoch':
     case 'bus-gap':

@@ -8,6 +8,8 @@ import type { Instance } from './instance.ts';
 import type { Metrics } from './metrics/metrics.ts';
 import type { CacheStats } from './metrics/snapshot.ts';
 import type { RedisInfo } from './tiers/redis/info.ts';
+import type { OpenJournal } from './write/journal/open.ts';
+import type { JournalMode } from './write/journal/rung.ts';
 
 /**
  * `ok`: all parts answer. `degraded`: one does not, and calls are answered all the same, because
@@ -28,6 +30,18 @@ export interface Health {
     readonly consecutiveFailures: number;
     readonly opened: number;
   };
+  /** Absent where the cache has no journal. */
+  readonly journal?:
+    | {
+        readonly mode: JournalMode;
+        readonly bytes: number;
+        readonly maxBytes: number;
+        /** Writes that it holds because L3 may lack them. */
+        readonly records: number;
+        /** It would take another record, as far as it knows. */
+        readonly writable: boolean;
+      }
+    | undefined;
   readonly sync: CacheStats['sync'];
   readonly bus: CacheStats['bus'];
 }
@@ -58,8 +72,9 @@ export async function healthOf(
   const connected = redis?.connected === true;
   const isShared = connected && state === 'CLOSED';
   const stats = metrics.snapshot();
+  const writable = assembly?.journal?.state.isWritable !== false;
   return {
-    status: statusOf(supabase, shared === undefined ? undefined : isShared),
+    status: statusOf(supabase, shared === undefined ? undefined : isShared, writable),
     ...(shared === undefined
       ? {}
       : { redis_cache: { connected, dbSize: redis?.dbSize ?? 0, info: redis } }),
@@ -71,14 +86,24 @@ export async function healthOf(
       consecutiveFailures: shared?.guard.consecutiveFailures ?? 0,
       opened: shared?.guard.opened ?? 0,
     },
+    ...(assembly?.journal === undefined ? {} : { journal: journalOf(assembly.journal) }),
     sync: stats.sync,
     bus: stats.bus,
   };
 }
 
+function journalOf({ state, options }: OpenJournal): Health['journal'] {
+  const { bytes, records, isWritable } = state;
+  return { mode: options.mode, bytes, maxBytes: options.maxBytes, records, writable: isWritable };
+}
+
 /** `undefined`: the cache has no such tier. */
-function statusOf(durable: boolean | undefined, shared: boolean | undefined): HealthStatus {
+function statusOf(
+  durable: boolean | undefined,
+  shared: boolean | undefined,
+  writable: boolean,
+): HealthStatus {
   const tiers = [durable, shared].filter((tier) => tier !== undefined);
-  if (tiers.every((tier) => tier)) return 'ok';
+  if (tiers.every((tier) => tier)) return writable ? 'ok' : 'degraded';
   return tiers.some((tier) => tier) ? 'degraded' : 'down';
 }

@@ -2,13 +2,14 @@ export { Cache, createCache, type LogsOptions } from './cache.ts';
 export type { CallOptions, PreloadReport } from './calls.ts';
 export type { Clock } from './clock.ts';
 export { systemClock } from './clock.ts';
-export type { Derived, DerivedLookup } from './derived.ts';
 export type {
-  DerivedOptions,
-  Loader,
-  LoadMany,
-  LoadManyContext,
-} from './derived-options.ts';
+  DeadLetter,
+  DeadLetters,
+  DeadLettersOptions,
+  RetryOutcome,
+} from './dead-letters.ts';
+export type { Derived, DerivedLookup } from './derived.ts';
+export type { DerivedOptions, Loader } from './derived-options.ts';
 export { type Environment, optionsFromEnv } from './env.ts';
 export * from './env-variables.ts';
 export {
@@ -31,6 +32,7 @@ export type { CacheEvent, CacheListener, Logger } from './events.ts';
 export type { Health, HealthStatus } from './health.ts';
 export type { HeldCopy, Inspection, TierInspection } from './inspect.ts';
 export type { InvalidationReport } from './invalidate.ts';
+export type { JournalOptions } from './journal-options.ts';
 export type { AppendOptions, Identified, LogSnapshot, Logs, ReadOptions } from './logs.ts';
 export type { Settled } from './many.ts';
 export { metricNames } from './metrics/prometheus.ts';
@@ -47,7 +49,8 @@ export {
   type SupabaseOptions,
   supabase,
 } from './options.ts';
-export type { LoadContext } from './read/load.ts';
+export type { Kept, LoadContext } from './read/load.ts';
+export type { LoadMany, LoadManyContext } from './read/load-many.ts';
 export type { TierName } from './read/lookup.ts';
 export type {
   LookupResult,
@@ -57,8 +60,11 @@ export type {
 } from './records.ts';
 export type { ScanOptions } from './scan.ts';
 export type { CacheScope, ScopeEntry, ScopeEraseReport, ScopeFlushReport } from './scope.ts';
+export type { EncryptionOptions, RedisTlsOptions } from './security-options.ts';
 export type { DeepReadonly, NamespaceOptions } from './space.ts';
 export type { SyncReport } from './sync.ts';
 export type * from './tiers/derived.ts';
+export type * from './tiers/letters.ts';
 export type * from './tiers/tier.ts';
+export type { JournalMode } from './write/journal/rung.ts';
 export type { Holder, Receipt } from './write/ladder.ts';

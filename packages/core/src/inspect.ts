@@ -1,7 +1,8 @@
 /** `cache.inspect`: which tiers hold a key, for an operator. Asks every tier; changes nothing. */
 import type { Assembly } from './assembly.ts';
 import type { DerivedEngine } from './calls.ts';
-import { isLive, type Known, versionOf } from './model/known.ts';
+import { CodecError, SchemaError } from './errors.ts';
+import { isEncrypted, isLive, type Known, versionOf } from './model/known.ts';
 import type { Namespace } from './space.ts';
 import type { DerivedHeld } from './tiers/derived.ts';
 import type { SharedEntry } from './tiers/tier.ts';
@@ -52,7 +53,7 @@ export async function inspect(
   const l2 = engine.shared
     ?.read([address])
     .then(([read]): TierInspection => ofEntry(read?.entry, describe))
-    .catch((): TierInspection => 'unavailable');
+    .catch(whyNot);
   const row =
     namespace.kind === 'value'
       ? engine.durable.read([address]).then(([found]): Known | undefined => found)
@@ -66,7 +67,7 @@ export async function inspect(
     l1: copy === undefined ? undefined : { version: copy.version, bytes: copy.bytes },
     outbox: describe(engine.outbox.floor(address.id)),
     l2: await l2,
-    l3: await row.then((known) => describe(known)).catch((): TierInspection => 'unavailable'),
+    l3: await row.then((known) => describe(known)).catch(whyNot),
   };
 }
 
@@ -88,11 +89,11 @@ export async function inspectDerived(
       if (reply === undefined || reply.status === 'epoch') return 'unavailable';
       return reply.unreadable ? 'unreadable' : describe(reply.held);
     })
-    .catch((): TierInspection => 'unavailable');
+    .catch(whyNot);
   const l3 = durable
     ?.read([address])
     .then(({ held }) => describe(held[0]))
-    .catch((): TierInspection => 'unavailable');
+    .catch(whyNot);
   return {
     namespace: namespace.name,
     key,
@@ -104,12 +105,19 @@ export async function inspectDerived(
   };
 }
 
+/** A value was asked for that does not decode, or the tier could not say. */
+function whyNot(error: unknown): TierInspection {
+  const isUnreadable = error instanceof CodecError || error instanceof SchemaError;
+  return isUnreadable ? 'unreadable' : 'unavailable';
+}
+
 function describeDerived(
   namespace: Namespace,
   { entry, freshMs, lifeMs }: DerivedHeld,
   withValue: boolean,
 ): HeldCopy {
   const { payload, version } = entry;
+  const isReadable = payload !== undefined && payload.codec !== 'encrypted';
   return {
     version,
     bytes: payload?.bytes.byteLength ?? 0,
@@ -120,7 +128,7 @@ function describeDerived(
     pending: undefined,
     freshMs,
     lifeMs,
-    ...(withValue && payload !== undefined ? { value: namespace.decode(payload) } : {}),
+    ...(withValue && isReadable ? { value: namespace.decode(payload) } : {}),
   };
 }
 
@@ -155,6 +163,6 @@ function describeKnown(
     expiresAt: isValue && known.expiresAt > 0 ? new Date(known.expiresAt).toISOString() : undefined,
     deleted: isValue ? known.payload === undefined : known.items.length === 0 && known.erasedTo > 0,
     pending,
-    ...(withValue && live ? { value: namespace.space().decode(known) } : {}),
+    ...(withValue && live && !isEncrypted(known) ? { value: namespace.space().decode(known) } : {}),
   };
 }

@@ -11,7 +11,9 @@ import { HeardTags } from './coherence/tags.ts';
 import { Watches } from './coherence/watches.ts';
 import { CacheError } from './errors.ts';
 import type { MetricSources } from './metrics/counts.ts';
-import { VERSIONS_PER_MS, VersionClock, versionAt } from './model/version.ts';
+import type { AddressId } from './model/key.ts';
+import { isScopeTag } from './model/tags.ts';
+import { type Stamp, VERSIONS_PER_MS, VersionClock, versionAt } from './model/version.ts';
 import { Opening } from './opening.ts';
 import { type AssemblyInput, makeNear, makeShared, type SharedSide } from './parts.ts';
 import type { MemoryTier } from './tiers/memory.ts';
@@ -23,6 +25,8 @@ export interface DurableHooks {
   readonly tier?: DurableTier | undefined;
   /** L3's highest version, before a new epoch begins; rejects where L3 can't say. */
   readonly floor: () => Promise<number>;
+  /** The bus speaks of a key. */
+  readonly heard?: ((id: AddressId, stamp: Stamp) => void) | undefined;
   /** What this process acknowledged may be in L2 alone, and L2 is away, or another one. */
   readonly drain: () => Promise<DrainAnswer>;
   /** The last step of the breaker's trial. */
@@ -45,7 +49,10 @@ export class Instance {
   readonly versions: VersionClock;
   readonly near: MemoryTier | undefined;
   readonly copies: Copies;
-  readonly tags: HeardTags = new HeardTags();
+  /** What was erased is not even kept (G8); what is merely old goes when somebody asks for it. */
+  readonly tags: HeardTags = new HeardTags(undefined, (tag) => {
+    if (isScopeTag(tag)) this.near?.deleteBearing(tag);
+  });
   readonly watches: Watches = new Watches();
   readonly shared: SharedSide | undefined;
   readonly bus: Bus;
@@ -164,6 +171,7 @@ export class Instance {
       onKey: (id, stamp, kind) => {
         if (stamp.version > 0) this.observe(stamp.version);
         this.copies.heard(id, stamp, kind);
+        this.#hooks.heard?.(id, stamp);
         this.watches.heard(id, stamp.version === 0);
       },
       onFree: (id) => this.watches.heard(id, false),

@@ -14,7 +14,7 @@ export interface InvalidationReport {
  * does not keep the others from being told; then it rejects.
  */
 export async function invalidate(
-  { tags: heard, shared, durable }: DerivedEngine,
+  { tags: heard, patient: shared, durable }: DerivedEngine,
   engine: Engine | undefined,
   tags: readonly string[],
 ): Promise<InvalidationReport> {

@@ -40,6 +40,7 @@ export type LimitedOption =
   | 'compression.minSaving'
   | 'bulkhead.concurrency'
   | 'bulkhead.queue'
+  | 'journal.maxBytes'
   | 'deadline';
 
 /** Inclusive. Durations are in milliseconds. */
@@ -65,6 +66,7 @@ export const LIMITS: Readonly<Record<LimitedOption, Limits>> = {
   'compression.minSaving': [0, 0.99],
   'bulkhead.concurrency': [1, 1000],
   'bulkhead.queue': [0, 1_000_000],
+  'journal.maxBytes': [1024 * 1024, Number.MAX_SAFE_INTEGER],
   deadline: [1, 3_600_000],
 };
 
@@ -163,6 +165,11 @@ function withMethods(methods: readonly string[], takes: string): z.ZodType {
 
 const text: z.ZodType = rule((value) => typeof value === 'string', 'a text');
 
+const pem: z.ZodType = rule(
+  (value) => (typeof value === 'string' && value !== '') || value instanceof Uint8Array,
+  'the text of a PEM file',
+);
+
 /** An object whose options are all known. */
 function group(takes: string, shape: Readonly<Record<string, z.ZodType>>): z.ZodType {
   return z
@@ -184,6 +191,7 @@ const cacheRules: z.ZodType = z.strictObject({
   l2: tier('redis', {
     url: url(['redis:', 'rediss:'], 'a URL like redis://host:6379 or rediss://host:6379'),
     password: text,
+    tls: group('an object', { ca: pem, cert: pem, key: pem, servername: text }),
     client: withMethods(['call', 'duplicate', 'disconnect'], 'a client of ioredis'),
     ttl: duration('l2.ttl'),
     timeout: duration('l2.timeout'),
@@ -224,6 +232,15 @@ const cacheRules: z.ZodType = z.strictObject({
     concurrency: whole('bulkhead.concurrency'),
     queue: whole('bulkhead.queue'),
   }),
+  journal: group('an object of dir, mode and maxBytes', {
+    dir: rule((value) => typeof value === 'string' && value !== '', 'the path of a directory'),
+    mode: rule((value) => value === 'fallback' || value === 'always', '"fallback" or "always"'),
+    maxBytes: whole('journal.maxBytes'),
+  }),
+  encryption: group('an object of keys and current', {
+    keys: z.record(z.string(), z.unknown(), { error: 'an object of keys by their ids' }),
+    current: z.string({ error: 'the id of one of the keys, or "off"' }),
+  }),
   deadline: duration('deadline'),
   registry: withMethods(
     ['registerMetric', 'getSingleMetric', 'metrics'],
@@ -242,6 +259,11 @@ const cacheRules: z.ZodType = z.strictObject({
 const SHOW_AS: Readonly<Record<string, (value: unknown) => string>> = {
   'l2.url': shownUrl,
   'l2.password': shownSecret,
+  'l2.tls.ca': shownSecret,
+  'l2.tls.cert': shownSecret,
+  'l2.tls.key': shownSecret,
+  'encryption.keys': shownSecret,
+  'encryption.current': shownSecret,
   'l3.url': shownUrl,
   'l3.key': shownSecret,
 };

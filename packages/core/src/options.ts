@@ -5,10 +5,18 @@
  */
 import type { Registry } from 'prom-client';
 import { type Clock, systemClock } from './clock.ts';
+import type { Cipher } from './codec/encryption.ts';
 import { ConfigError } from './errors.ts';
 import type { Logger } from './events.ts';
+import { type JournalOptions, type ResolvedJournal, resolveJournal } from './journal-options.ts';
 import { type Duration, parseDuration } from './model/duration.ts';
 import { checkOptions, type LimitedOption } from './option-rules.ts';
+import {
+  checkTls,
+  type EncryptionOptions,
+  type RedisTlsOptions,
+  resolveEncryption,
+} from './security-options.ts';
 
 /** L1: this process's memory. */
 export interface MemoryOptions {
@@ -49,10 +57,12 @@ export interface BreakerOptions {
 
 /** L2: a Redis that all instances share. */
 export interface RedisOptions {
-  /** `redis://host:6379/0`, `rediss://` for TLS. This or `client`. */
+  /** `redis://[user[:password]@]host:6379[/db]`, `rediss://` for TLS. This or `client`. */
   readonly url?: string | undefined;
   /** Takes precedence over one in the URL. */
   readonly password?: string | undefined;
+  /** Certificates of a `rediss://` connection that the runtime does not have by itself. */
+  readonly tls?: RedisTlsOptions | undefined;
   /** A client that the caller owns, whose settings are taken over; `close()` leaves it open. */
   readonly client?: RedisClient | undefined;
   /** How long a copy of what L3 has is kept. Pending entries have no TTL. Default `'1h'`. */
@@ -117,7 +127,7 @@ export interface BusOptions {
   readonly gapTtl?: Duration | undefined;
 }
 
-/** Of what goes to L2. */
+/** Of what goes to L2, and of what is encrypted. */
 export interface CompressionOptions {
   /** `auto`: zstd where the runtime has it, else zlib. Default `'auto'`. */
   readonly algorithm?: 'auto' | 'zstd' | 'zlib' | 'off' | undefined;
@@ -127,11 +137,11 @@ export interface CompressionOptions {
   readonly minSaving?: number | undefined;
 }
 
-/** Guards L3 while L2 is away. */
+/** Guards L3 while L2 is away, or the outbox full. */
 export interface BulkheadOptions {
   /** Reads of L3 under way at once. Default 16. */
   readonly concurrency?: number | undefined;
-  /** Reads that may wait; beyond it they are rejected as overloaded. Default 1,000. */
+  /** Keys that may wait to be read, and writes to be sent; beyond it they are rejected as overloaded. Default 1,000. */
   readonly queue?: number | undefined;
 }
 
@@ -157,6 +167,10 @@ export interface CacheOptions {
   readonly bus?: BusOptions | undefined;
   readonly compression?: CompressionOptions | undefined;
   readonly bulkhead?: BulkheadOptions | undefined;
+  /** Without one, what neither L2 nor L3 can hold is rejected. Needs `l3`. */
+  readonly journal?: JournalOptions | undefined;
+  /** Encryption at rest. Without it nothing is encrypted. */
+  readonly encryption?: EncryptionOptions | undefined;
   /** For calls that name none. Default `'5s'`. */
   readonly deadline?: Duration | undefined;
   /** A registry of prom-client to put the metrics on. Without one the cache has its own. */
@@ -200,7 +214,7 @@ const DEFAULTS = {
   compression: { algorithm: 'auto', threshold: 1024, minSaving: 0.1 },
   bulkhead: { concurrency: 16, queue: 1000 },
   deadline: '5s',
-} as const satisfies Omit<CacheOptions, 'l1' | 'l2' | 'l3'> & {
+} as const satisfies Omit<CacheOptions, 'l1' | 'l2' | 'l3' | 'encryption' | 'journal'> & {
   readonly l1: MemoryOptions;
   readonly l2: RedisOptions;
   readonly breaker: BreakerOptions;
@@ -216,7 +230,11 @@ export interface ResolvedMemory {
 /** A client to use, or where to connect to. */
 export type RedisSource =
   | { readonly client: RedisClient }
-  | { readonly url: string; readonly password: string | undefined };
+  | {
+      readonly url: string;
+      readonly password: string | undefined;
+      readonly tls: RedisTlsOptions | undefined;
+    };
 
 export interface ResolvedRedis {
   readonly source: RedisSource;
@@ -256,6 +274,8 @@ export interface ResolvedOptions {
     readonly minSaving: number;
   };
   readonly bulkhead: { readonly concurrency: number; readonly queue: number };
+  readonly journal: ResolvedJournal | undefined;
+  readonly cipher: Cipher | undefined;
   readonly deadlineMs: number;
   readonly registry: Registry | undefined;
   readonly logger: Logger | undefined;
@@ -285,6 +305,8 @@ export function resolveOptions(options: CacheOptions): ResolvedOptions {
       concurrency: bulkhead.concurrency ?? DEFAULTS.bulkhead.concurrency,
       queue: bulkhead.queue ?? DEFAULTS.bulkhead.queue,
     }),
+    cipher: resolveEncryption(options.encryption),
+    journal: resolveJournal(options.journal, options.l3 !== undefined),
     deadlineMs: ms('deadline', options.deadline, DEFAULTS.deadline),
     registry: options.registry,
     logger: options.logger,
@@ -320,7 +342,8 @@ function resolveRedis(options: RedisOptions): ResolvedRedis {
 }
 
 function redisSource(options: RedisOptions): RedisSource {
-  const { url, password, client } = options;
+  const { url, password, client, tls } = options;
+  checkTls(tls, url);
   if (client !== undefined) {
     if (url !== undefined || password !== undefined) {
       throw new ConfigError('redis() takes either a client, or a url and password, not both');
@@ -329,7 +352,7 @@ function redisSource(options: RedisOptions): RedisSource {
   }
   if (url === undefined)
     throw new ConfigError('option "l2.url" is missing: redis() takes a url or a client');
-  return { url, password: password === '' ? undefined : password };
+  return { url, password: password === '' ? undefined : password, tls };
 }
 
 function resolveSupabase(options: SupabaseOptions): ResolvedSupabase {

@@ -15,9 +15,11 @@ import { Lookup } from './read/lookup.ts';
 import { GuardedTier } from './tiers/guarded.ts';
 import { type EvictReason, MemoryTier } from './tiers/memory.ts';
 import { RedisTier } from './tiers/redis/redis.ts';
+import type { Packing } from './tiers/sealed.ts';
 import type { DurableLog, DurableTier, SharedTier } from './tiers/tier.ts';
 
 export interface AssemblyInput {
+  readonly packing: Packing;
   readonly options: ResolvedOptions;
   readonly events: EventHub;
   readonly metrics: Metrics;
@@ -56,6 +58,8 @@ const COUNTED_EVICTIONS = {
 /** Larger values live in L3 alone. */
 const MAX_L2_VALUE_BYTES = 8 * 1024 * 1024;
 const MAX_READ_BATCH = 500;
+/** Reads that may wait for L3, for each key that may: many may ask for the same one. */
+const READERS_PER_KEY = 10;
 /** Reads of L2 that may wait for one turn of the event loop. */
 const MAX_READS_A_TURN = 100_000;
 
@@ -67,23 +71,28 @@ export function makeNear({ options, metrics }: AssemblyInput): MemoryTier | unde
   });
 }
 
-export function makeShared(input: AssemblyInput, hooks: SharedHooks): SharedSide | undefined {
-  const { options, events, metrics } = input;
-  const { l2, clock } = options;
-  if (l2 === undefined) return undefined;
-  const compression = new Compression(options.compression, {
+/** One for L2, L3 and the journal: what compresses badly does so everywhere. */
+export function makePacking({ compression, cipher }: ResolvedOptions, metrics: Metrics): Packing {
+  const compressors = new Compression(compression, {
     compressed: (bytesIn, bytesOut) => metrics.compressed(bytesIn, bytesOut),
     skipped: () => {
       metrics.compression.skipped += 1;
     },
   });
+  return { cipher, compressor: (namespace) => compressors.for(namespace) };
+}
+
+export function makeShared(input: AssemblyInput, hooks: SharedHooks): SharedSide | undefined {
+  const { options, events, metrics, packing } = input;
+  const { l2, clock } = options;
+  if (l2 === undefined) return undefined;
   const tier = new RedisTier({
     ...l2.source,
     ...hooks,
     ttlMs: l2.ttlMs,
     shards: l2.shards,
     clock,
-    compressor: (namespace) => compression.for(namespace),
+    ...packing,
     maxValueBytes: MAX_L2_VALUE_BYTES,
   });
   const guard = new GuardedTier(tier, {
@@ -108,15 +117,23 @@ export interface LookupNeeds {
   readonly durable: DurableTier;
   readonly isDurableAway: () => boolean;
   readonly foreground: SharedTier | undefined;
+  /** A read was turned away. */
+  readonly onFull: () => void;
 }
 
 export function makeLookup(input: AssemblyInput, needs: LookupNeeds): Lookup {
   const { options, events, metrics } = input;
-  const { copies, outbox, observe, durable, isDurableAway, foreground } = needs;
+  const { copies, outbox, observe, durable, isDurableAway, foreground, onFull } = needs;
   const { concurrency, queue } = options.bulkhead;
   const bulkhead = new PQueue({ concurrency });
   const admit = (run: () => Promise<void>) => void bulkhead.add(run);
-  const bounds = { maxWaiting: queue, maxBatch: MAX_READ_BATCH, admit };
+  const bounds = {
+    maxWaiting: queue,
+    maxReaders: queue * READERS_PER_KEY,
+    maxBatch: MAX_READ_BATCH,
+    admit,
+    onFull,
+  };
   const values = new Coalescer({ ...bounds, read: (addresses) => durable.read(addresses) });
   const logs = new Coalescer({
     ...bounds,
@@ -127,6 +144,7 @@ export function makeLookup(input: AssemblyInput, needs: LookupNeeds): Lookup {
     new Coalescer({
       read: (addresses) => foreground.read(addresses),
       maxWaiting: MAX_READS_A_TURN,
+      onFull,
       maxBatch: MAX_READ_BATCH,
     });
   return new Lookup({
@@ -140,9 +158,9 @@ export function makeLookup(input: AssemblyInput, needs: LookupNeeds): Lookup {
     durable: (address, kind): Promise<Known | undefined> =>
       kind === 'value' ? values.read(address) : logs.read(address),
     observe,
-    unreadable: (namespace, pending, reason) => {
+    unreadable: (namespace, tier, pending, reason) => {
       metrics.unreadable[pending ? 'pending' : 'settled'] += 1;
-      events.emit({ type: 'unreadable', tier: 'l2', namespace, pending, reason });
+      events.emit({ type: 'unreadable', tier, namespace, pending, reason });
     },
   });
 }

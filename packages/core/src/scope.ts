@@ -44,7 +44,7 @@ export interface ScopeEraseReport {
   readonly records: number;
   readonly items: number;
   readonly deadLetters: number;
-  /** Derived values that were removed from L2. */
+  /** Derived values that were removed, counted in each of L2 and L3. */
   readonly derived: number;
   /** Keys whose copies were removed from L1 and L2. */
   readonly copies: number;
@@ -64,6 +64,8 @@ export interface ScopeParts {
   /** Asks the other instances to drain what they hold; whether all of them did. */
   readonly drainOthers: (ms: number) => Promise<boolean>;
   readonly removeCopy: (id: AddressId) => void;
+  /** What was erased is not in the journal's files any more. False: it may be. */
+  readonly expunge: () => Promise<boolean>;
 }
 
 /** Pending keys that are looked through for one scope; beyond it the answer is `unknown`. */
@@ -179,23 +181,36 @@ export class CacheScope {
     }
     const isPurged = await this.#purge([...addresses.values()], version);
     const derived = await this.#eraseDerived();
+    const isExpunged = await this.#parts.expunge();
     // What was acknowledged while this went on is below the fence too: flushing it says so.
     const left = await this.#flush();
     const others = await drainOthers(DRAIN_OTHERS_MS);
-    const isLeft = left.unknown || left.remaining > 0 || !others;
+    const isLeft = left.unknown || left.remaining > 0 || !others || !isExpunged;
     const unknown = pending.unknown || !isPurged || derived === undefined || isLeft;
     const { records, items, deadLetters } = report;
-    return { records, items, deadLetters, derived: derived ?? 0, copies: addresses.size, unknown };
+    return {
+      records,
+      items,
+      deadLetters,
+      derived: report.derived + (derived ?? 0),
+      copies: addresses.size,
+      unknown,
+    };
   }
 
   /** `undefined`: L2 did not confirm. */
   async #eraseDerived(): Promise<number | undefined> {
-    const { shared, tags } = this.#parts.deriving;
+    const { patient, tags } = this.#parts.deriving;
     const tag = scopeTagId(this.#scope);
     tags.hear(tag);
     try {
-      const reply = await shared?.erase(this.#scope);
-      return reply === 'epoch' ? undefined : (reply?.removed ?? 0);
+      if (patient === undefined) return 0;
+      // Once more, where Redis has only just become another one.
+      for (let left = 2; left > 0; left -= 1) {
+        const reply = await patient.erase(this.#scope);
+        if (reply !== 'epoch') return reply.removed;
+      }
+      return undefined;
     } catch (error) {
       if (!(error instanceof TierError)) throw error;
       return undefined;
@@ -251,7 +266,7 @@ export class CacheScope {
   async #pending(): Promise<Members> {
     const { engine, shared } = this.#parts;
     const addresses = new Map<AddressId, Address>();
-    for (const id of engine.outbox.unsynced()) {
+    for (const id of [...engine.outbox.unsynced(), ...engine.outbox.parked()]) {
       const known = engine.outbox.floor(id);
       if (known !== undefined && sameScope(known.scope, this.#scope))
         addresses.set(id, known.address);

@@ -7,7 +7,7 @@ import type { Engine } from './calls.ts';
 import type { Codec } from './codec/codec.ts';
 import { codecs } from './codec/codecs.ts';
 import type { Copy } from './coherence/copies.ts';
-import { CodecError, ConfigError, SchemaError, TimeoutError } from './errors.ts';
+import { CodecError, ConfigError, SchemaError, TimeoutError, UnavailableError } from './errors.ts';
 import type { NamespaceCounters, RequestResult } from './metrics/counters.ts';
 import type { CodecName, Payload } from './model/entry.ts';
 import { type Address, address, checkName, idOf, type Scope, scopeOf } from './model/key.ts';
@@ -92,7 +92,13 @@ export class Namespace {
   }
 
   decode(payload: Payload): unknown {
-    return this.#validated(codecs[payload.codec].decode(payload.bytes), 'read');
+    const { codec, bytes } = payload;
+    if (codec === 'encrypted') {
+      throw new UnavailableError(`${this.name}: L3 holds this under a key that is not configured`, {
+        outcome: 'none',
+      });
+    }
+    return this.#validated(codecs[codec].decode(bytes), 'read');
   }
 
   lend(held: unknown): unknown {
@@ -101,7 +107,7 @@ export class Namespace {
 
   #validated(value: unknown, when: 'stored' | 'read'): unknown {
     if (this.#schema === undefined) return value;
-    const result = this.#schema['~standard'].validate(value);
+    const result = this.#asked(this.#schema, value, when);
     if (result instanceof Promise) {
       throw new ConfigError(`option "schema" of ${this.name} must validate synchronously`);
     }
@@ -116,6 +122,16 @@ export class Namespace {
       issues,
       { outcome: 'none' },
     );
+  }
+
+  /** A schema that throws, where it should say what is wrong, refuses the value too. */
+  #asked(schema: StandardSchemaV1, value: unknown, when: 'stored' | 'read') {
+    try {
+      return schema['~standard'].validate(value);
+    } catch (cause) {
+      const message = `the schema of ${this.name} throws for a value that was to be ${when}`;
+      throw new SchemaError(message, [], { cause, outcome: 'none' });
+    }
   }
 
   /** What the read path needs to know: how a value, or a whole log, is decoded and counted. */

@@ -27,7 +27,7 @@ export async function syncAll(assembly: Assembly, deadlineMs: number): Promise<S
   const { shared } = assembly.instance;
   const { clock, outbox } = engine;
   const start = clock.monotonic();
-  let own = await drainer.drain();
+  let own = await drainer.drainAll();
   let adopted = 0;
   let pending = 0;
   let unknown = shared !== undefined && shared.guard.state !== 'CLOSED';
@@ -52,6 +52,8 @@ export async function syncAll(assembly: Assembly, deadlineMs: number): Promise<S
     }
   }
   const { flushed, failed, refused } = own;
+  // Whoever asks for a sync looks at the gauge next.
+  await assembly.deadLetters().catch(() => {});
   const remaining = Math.max(pending, outbox.unsynced().length);
   return {
     flushed,

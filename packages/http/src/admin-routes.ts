@@ -34,7 +34,10 @@ const syncStateSchema = z
 
 const entryParams = z.object({
   namespace: z.string().min(1).openapi({ example: 'calls' }),
-  key: z.string().min(1).openapi({ example: 'call-1' }),
+  key: z.string().min(1).openapi({
+    description: 'Of a derived value: the text that its key has in the tiers. A number is #1.',
+    example: 'call-1',
+  }),
 });
 
 const copySchema = z
@@ -46,6 +49,13 @@ const copySchema = z
     expiresAt: z.string().optional(),
     deleted: z.boolean(),
     pending: z.boolean().optional().openapi({ description: 'L3 lacks something of it.' }),
+    freshMs: z.number().optional().openapi({
+      description: 'Of a derived value: how long it is fresh; 0 where it is stale.',
+    }),
+    lifeMs: z
+      .number()
+      .optional()
+      .openapi({ description: 'Of a derived value: how long it lives, the grace included.' }),
     value: z.unknown().optional().openapi({ description: 'Only where asked for.' }),
   })
   .openapi('HeldCopy');
@@ -68,7 +78,9 @@ const erasureSchema = z
     records: z.int(),
     items: z.int(),
     deadLetters: z.int(),
-    derived: z.int().openapi({ description: 'Derived values that were removed from L2.' }),
+    derived: z
+      .int()
+      .openapi({ description: 'Derived values that were removed, counted in each of L2 and L3.' }),
     copies: z.int(),
     unknown: z
       .boolean()
@@ -144,12 +156,14 @@ const forgetEntry = createRoute({
   method: 'delete',
   path: '/admin/cache/entries/{namespace}/{key}',
   summary: 'Forget the copies in L1 and L2; what L3 lacks, and what it has, stays',
+  description: 'A derived value goes from every tier: it can be computed again.',
   request: { params: entryParams },
   responses: {
     204: { description: 'The copies are gone, or there were none.' },
     400: problems[400],
     401: problems[401],
     404: problems[404],
+    503: problems[503],
   },
 });
 
@@ -158,6 +172,8 @@ const invalidate = createRoute({
   method: 'post',
   path: '/admin/cache/invalidate',
   summary: 'Forget copies by tag or by key; what L3 lacks, and what it has, stays',
+  description:
+    'Derived values that bear one of the tags are loaded anew, on every instance. They are not counted: nobody looks at them.',
   request: {
     body: { required: true, content: { 'application/json': { schema: invalidationSchema } } },
   },

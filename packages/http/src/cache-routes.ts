@@ -2,6 +2,7 @@
 import { adminRouter } from './admin-routes.ts';
 import { type ApiOptions, api } from './api.ts';
 import { healthRouter } from './health-routes.ts';
+import { letterRouter } from './letter-routes.ts';
 import { metricsRouter } from './metrics-routes.ts';
 import { type Preload, preloadRouter } from './preload-routes.ts';
 import type { Router } from './router.ts';
@@ -25,6 +26,7 @@ export function cacheRouters(options: CacheRoutesOptions): readonly Router[] {
     metricsRouter(cache, tokens),
     ...(preload === undefined ? [] : [preloadRouter(preload, tokens)]),
     adminRouter(cache, tokens),
+    letterRouter(cache, tokens),
   ];
 }
 

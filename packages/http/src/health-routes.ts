@@ -20,6 +20,15 @@ const checksSchema = z
       consecutiveFailures: z.int(),
       opened: z.int(),
     }),
+    journal: z
+      .object({
+        mode: z.enum(['fallback', 'always']),
+        bytes: z.int(),
+        maxBytes: z.int(),
+        records: z.int(),
+        writable: z.boolean(),
+      })
+      .optional(),
     sync: z.looseObject({ pending: z.int() }),
     bus: z.looseObject({ connected: z.boolean() }),
   })

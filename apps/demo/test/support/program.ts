@@ -18,7 +18,17 @@ export interface Program {
   readonly ended: Promise<Ended>;
 }
 
-const OWN = ['HOST', 'PORT', 'CACHE_', 'REDIS_', 'SUPABASE_', 'SYNC_', 'BREAKER_', 'COMPRESSION_'];
+const OWN = [
+  'HOST',
+  'PORT',
+  'CACHE_',
+  'REDIS_',
+  'SUPABASE_',
+  'SYNC_',
+  'BREAKER_',
+  'COMPRESSION_',
+  'CRM_',
+];
 
 /** `main.ts`, with these variables and none of the tester's own. */
 export function runMain(env: Readonly<Record<string, string>>): Program {

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { environmentVariables, metricNames, optionsFromEnv } from '@cache/core';
 import { serviceFromEnv, serviceVariables } from '@cache/http';
 import { describe, expect, test } from 'vitest';
+import { crmFromEnv, crmVariables } from '../../src/crm-env.ts';
 import { embeddedVariables } from '../../src/embedded.ts';
 
 const VARIABLES = [
@@ -16,6 +17,7 @@ const VARIABLES = [
   ...['SUPABASE_URL', 'SUPABASE_SECRET_KEY', 'SUPABASE_SERVICE_ROLE_KEY'],
   ...['CACHE_JOURNAL_DIR', 'CACHE_JOURNAL_MODE', 'CACHE_ENCRYPTION_KEYS'],
   ...['CACHE_ADMIN_TOKEN', 'CACHE_API_TOKEN', 'CACHE_METRICS_TOKEN', 'HOST', 'PORT'],
+  ...['CRM_DELAY_MS', 'CRM_FAILURE_RATE'],
   ...['EMBEDDED_REDIS_PORT', 'EMBEDDED_SUPABASE_PORT'],
 ];
 
@@ -36,10 +38,19 @@ const METRICS = [
   'cache_sync_duration_seconds',
   'cache_dead_letters',
   'cache_bus_gaps_total',
+  'cache_journal_bytes',
+  'cache_journal_appends_total',
+  'cache_journal_replayed_total',
+  'cache_journal_corrupt_segments_total',
   'cache_load_duration_seconds',
+  'cache_leases_total',
+  'cache_stale_answers_total',
+  'cache_discarded_fills_total',
+  'cache_schema_mismatches_total',
 ];
 
-const listed = [...environmentVariables, ...serviceVariables, ...embeddedVariables];
+const read = [...environmentVariables, ...serviceVariables, ...crmVariables];
+const listed = [...read, ...embeddedVariables];
 
 /** What is read of an environment in which nothing is set, or everything is. */
 function readBy(read: (env: Readonly<Record<string, string | undefined>>) => unknown): Set<string> {
@@ -66,9 +77,11 @@ describe('environment variables', () => {
   });
 
   test('each that is listed is read, and none besides', () => {
-    const read = new Set([...readBy(optionsFromEnv), ...readBy(serviceFromEnv)]);
-    const own = [...environmentVariables, ...serviceVariables].map(({ name }) => name);
-    expect([...read].sort()).toEqual([...own].sort());
+    const seen = new Set(
+      [optionsFromEnv, serviceFromEnv, crmFromEnv].flatMap((one) => [...readBy(one)]),
+    );
+    const own = read.map(({ name }) => name);
+    expect([...seen].sort()).toEqual([...own].sort());
   });
 
   test('each is documented', () => {

@@ -10,6 +10,7 @@
 import type { Address } from '../model/key.ts';
 import type { DerivedEntry } from '../tiers/derived.ts';
 import { decodeMembers, encodeMembers, namesIn, namesOf } from './description.ts';
+import type { Cipher } from './encryption.ts';
 import { compose } from './envelope.ts';
 import {
   bufferOn,
@@ -19,7 +20,7 @@ import {
   hasMagic,
   readHeader,
 } from './header.ts';
-import { MalformedError, unpackPayload } from './payload.ts';
+import { MAX_PAYLOAD_BYTES, MalformedError, unpackPayload } from './payload.ts';
 
 /** What `place` may add: `{"q":9007199254740991}` at the most. */
 const SEQUENCE_ROOM = 22;
@@ -67,19 +68,24 @@ export interface StoredDerived extends DerivedMarks {
   readonly entry: DerivedEntry;
 }
 
-/** `undefined` where the bytes are none of this format. Never rejects. */
+/** `undefined` where the bytes are none of this format, or don't open. Never rejects. */
 export async function decodeDerived(
   bytes: Uint8Array,
   address: Address,
+  cipher?: Cipher,
 ): Promise<StoredDerived | undefined> {
   try {
-    return await readDerived(bufferOn(bytes), address);
+    return await readDerived(bufferOn(bytes), address, cipher);
   } catch {
     return undefined;
   }
 }
 
-async function readDerived(bytes: Buffer, address: Address): Promise<StoredDerived> {
+async function readDerived(
+  bytes: Buffer,
+  address: Address,
+  cipher: Cipher | undefined,
+): Promise<StoredDerived> {
   if (!hasMagic(bytes)) throw new MalformedError('not an entry of this cache');
   const { format, flags, version, intent, epoch, expiresAt, erasedTo } = readHeader(bytes);
   if (format !== ENTRY_FORMAT) throw new MalformedError(`unknown format ${format}`);
@@ -90,7 +96,8 @@ async function readDerived(bytes: Buffer, address: Address): Promise<StoredDeriv
   const body = bytes.subarray(bodyAt);
   const isNothing = (flags & entryFlags.tombstone) !== 0;
   if (isNothing && body.length > 0) throw new MalformedError('a tombstone has a body');
-  const payload = isNothing ? undefined : await unpackPayload(body);
+  const protection = cipher && { cipher, owner: { kind: 'derived', address } as const };
+  const payload = isNothing ? undefined : await unpackPayload(body, MAX_PAYLOAD_BYTES, protection);
   const loadMs = 'l' in members ? numberIn(members.l) : 0;
   return {
     entry: { address, version, intent, payload, loadMs, ...namesIn(members) },

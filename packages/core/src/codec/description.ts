@@ -61,7 +61,7 @@ export function decodeMembers(bytes: Buffer): object {
 /** What {@link namesOf} wrote. */
 export function namesIn(members: object): Names {
   const scope = 's' in members ? textsOf(members.s) : undefined;
-  const tags = 't' in members ? textsOf(members.t) : [];
+  const tags = 't' in members ? textsOf(members.t).map((tag) => checkText('tag', tag)) : [];
   if (scope === undefined) return { scope, tags };
   const [kind, id, ...more] = scope;
   if (kind === undefined || id === undefined || more.length > 0) {

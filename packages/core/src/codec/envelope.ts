@@ -13,7 +13,8 @@ import type { LogWrite, ValueWrite } from '../model/entry.ts';
 import type { Address } from '../model/key.ts';
 import type { SharedEntry, SharedLog, SharedValue } from '../tiers/tier.ts';
 import { decodeDescription, encodeDescription } from './description.ts';
-import { decodeFrames, encodeFrames, type PackedItem } from './frames.ts';
+import type { Cipher } from './encryption.ts';
+import { decodeFrames, encodeFrames, MAX_LOG_BYTES, type PackedItem } from './frames.ts';
 import {
   bufferOn,
   ENTRY_FORMAT,
@@ -26,7 +27,7 @@ import {
   readHeader,
   writeHeader,
 } from './header.ts';
-import { MalformedError, unpackPayload } from './payload.ts';
+import { MAX_PAYLOAD_BYTES, MalformedError, unpackPayload } from './payload.ts';
 
 export { decodeDescription, encodeDescription } from './description.ts';
 export {
@@ -112,15 +113,17 @@ export function compose(
 
 /**
  * The entry behind stored bytes, judged under the epoch of its shard's meta. Never rejects: what
- * doesn't decode is `unreadable`. Payloads that were not compressed are views on `bytes`.
+ * doesn't decode, or open, is `unreadable`. Payloads that were neither compressed nor encrypted
+ * are views on `bytes`.
  */
 export async function decodeEntry(
   bytes: Uint8Array,
   address: Address,
   epoch: number,
+  cipher?: Cipher,
 ): Promise<SharedEntry> {
   try {
-    return await readEntry(bufferOn(bytes), address, epoch);
+    return await readEntry(bufferOn(bytes), address, epoch, cipher);
   } catch (error) {
     const pending = hasMagic(bytes) && ((bytes[3] ?? 0) & entryFlags.pending) !== 0;
     const reason = error instanceof MalformedError ? error.message : 'the entry does not decode';
@@ -132,6 +135,7 @@ function readEntry(
   bytes: Buffer,
   address: Address,
   epoch: number,
+  cipher: Cipher | undefined,
 ): SharedValue | Promise<SharedEntry> {
   if (!hasMagic(bytes)) throw new MalformedError('not an entry of this cache');
   if (bytes.length < HEADER_BYTES + 2) throw new MalformedError('the entry is cut off');
@@ -147,6 +151,7 @@ function readEntry(
     stale: header.epoch !== epoch,
     description: decodeDescription(bytes.subarray(HEADER_BYTES + 2, bodyAt)),
     body: bytes.subarray(bodyAt),
+    cipher,
   };
   return isSet(header, 'log') ? readLog(parts) : readValue(parts);
 }
@@ -157,6 +162,7 @@ interface Parts {
   readonly stale: boolean;
   readonly description: ReturnType<typeof decodeDescription>;
   readonly body: Buffer;
+  readonly cipher: Cipher | undefined;
 }
 
 function isSet(header: Header, flag: keyof EntryFlags): boolean {
@@ -164,12 +170,13 @@ function isSet(header: Header, flag: keyof EntryFlags): boolean {
 }
 
 function readValue(parts: Parts): SharedValue | Promise<SharedValue> {
-  const { header, body } = parts;
+  const { header, body, cipher, address } = parts;
   if (isSet(header, 'tombstone')) {
     if (body.length > 0) throw new MalformedError('a tombstone has a body');
     return sharedValue(parts, undefined);
   }
-  const payload = unpackPayload(body);
+  const protection = cipher && { cipher, owner: { kind: 'value', address } as const };
+  const payload = unpackPayload(body, MAX_PAYLOAD_BYTES, protection);
   return payload instanceof Promise
     ? payload.then((done) => sharedValue(parts, done))
     : sharedValue(parts, payload);
@@ -196,14 +203,15 @@ function sharedValue(parts: Parts, payload: ValueWrite['payload']): SharedValue 
 }
 
 async function readLog(parts: Parts): Promise<SharedLog> {
-  const { header, address, stale, description } = parts;
+  const { header, address, stale, description, cipher } = parts;
+  const protection = { cipher, address };
   return {
     kind: 'log',
     address,
     pending: isSet(header, 'pending'),
     stale,
     version: header.version,
-    items: await decodeFrames(parts.body, header.erasedTo),
+    items: await decodeFrames(parts.body, header.erasedTo, MAX_LOG_BYTES, protection),
     erasedTo: header.erasedTo,
     erasureSynced: !isSet(header, 'erasure'),
     partial: isSet(header, 'partial'),

@@ -9,9 +9,13 @@
 import { isUtf8 } from 'node:buffer';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { compareItems, type LogItem } from '../model/entry.ts';
+import type { Address } from '../model/key.ts';
+import type { Cipher } from './encryption.ts';
 import {
   type Compressor,
+  MAX_PAYLOAD_BYTES,
   MalformedError,
+  type Protection,
   packPayload,
   rawLengthOf,
   unpackPayload,
@@ -29,6 +33,8 @@ export const MAX_LOG_BYTES: number = 256 * 1024 * 1024;
 
 /** Of a long log, so many bytes are (de)compressed at once before others have a turn. */
 const TURN_BYTES = 128 * 1024;
+/** To begin and end one encryption takes about as long as so many bytes of compression. */
+const CIPHER_BYTES = 512;
 
 /** An item whose payload is packed as it will be stored. */
 export interface PackedItem {
@@ -42,19 +48,32 @@ export interface PackedItem {
 /** An item as it was read from a frame. */
 export type FramedItem = LogItem & { readonly synced: boolean };
 
+/** With what the items of one log are encrypted and decrypted. */
+export interface LogProtection {
+  readonly cipher: Cipher | undefined;
+  readonly address: Address;
+}
+
+function protectionOf(log: LogProtection | undefined, id: string): Protection | undefined {
+  const { cipher, address } = log ?? {};
+  if (cipher === undefined || address === undefined) return undefined;
+  return { cipher, owner: { kind: 'item', address, id } };
+}
+
 /** Packs the payloads of items, one by one. */
 export async function packItems(
   items: readonly LogItem[],
   synced: boolean,
   compressor?: Compressor,
+  log?: LogProtection,
 ): Promise<readonly PackedItem[]> {
   const out: PackedItem[] = [];
   let bytes = 0;
   for (const { id, version, payload } of items) {
-    const packed = packPayload(payload, compressor);
+    const packed = packPayload(payload, compressor, protectionOf(log, id));
     // Awaiting what is there already would cost a turn of the loop for each item.
     out.push({ id, version, synced, packed: packed instanceof Promise ? await packed : packed });
-    bytes += payload.bytes.byteLength;
+    bytes += payload.bytes.byteLength + (log?.cipher?.seals === true ? CIPHER_BYTES : 0);
     if (bytes > TURN_BYTES) bytes = await nextTurn(0);
   }
   return out;
@@ -120,6 +139,7 @@ export async function decodeFrames(
   body: Buffer,
   erasedTo: number,
   maxBytes: number = MAX_LOG_BYTES,
+  log?: LogProtection,
 ): Promise<readonly FramedItem[]> {
   const living = splitFrames(body).filter((item) => item.version > erasedTo);
   const total = living.reduce((sum, item) => sum + rawLengthOf(item.packed), 0);
@@ -127,10 +147,10 @@ export async function decodeFrames(
   const items: FramedItem[] = [];
   let bytes = 0;
   for (const { id, version, synced, packed } of living) {
-    const unpacked = unpackPayload(packed);
+    const unpacked = unpackPayload(packed, MAX_PAYLOAD_BYTES, protectionOf(log, id));
     const payload = unpacked instanceof Promise ? await unpacked : unpacked;
     items.push({ id, version, synced, payload });
-    if (payload.bytes.buffer !== packed.buffer) bytes += payload.bytes.byteLength;
+    if (payload.bytes.buffer !== packed.buffer) bytes += payload.bytes.byteLength + CIPHER_BYTES;
     if (bytes > TURN_BYTES) bytes = await nextTurn(0);
   }
   return items.sort(compareItems);

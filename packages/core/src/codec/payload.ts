@@ -1,7 +1,9 @@
 /**
- * A payload at rest: what a codec wrote, perhaps compressed, behind six bytes that say so.
+ * A payload at rest: what a codec wrote, perhaps compressed, then perhaps encrypted, behind six
+ * bytes that say so.
  *
- *   [codec u8: 1 json, 2 bytes, 3 structured][encoding u8: 0 plain, 1 zlib, 2 zstd][rawLength u32 BE][bytes]
+ *   [codec u8: 1 json, 2 bytes, 3 structured][encoding u8: 0 plain, 1 zlib, 2 zstd; + 128 where
+ *   these bytes are encrypted (encryption.ts)][rawLength u32 BE][bytes]
  *
  * Invariants: what can be packed can be unpacked by every build of this format, so both
  * directions have the same bound; `rawLength` is judged before a byte is inflated, and inflating
@@ -12,6 +14,10 @@ import { promisify } from 'node:util';
 import * as zlib from 'node:zlib';
 import { CodecError } from '../errors.ts';
 import type { CodecName, Payload } from '../model/entry.ts';
+import type { Cipher, Owner } from './encryption.ts';
+import { MalformedError } from './malformed.ts';
+
+export { MalformedError } from './malformed.ts';
 
 /** How the bytes of a payload are packed; the numbers are part of the stored format. */
 export const encodings: { readonly plain: 0; readonly zlib: 1; readonly zstd: 2 } = Object.freeze({
@@ -20,6 +26,9 @@ export const encodings: { readonly plain: 0; readonly zlib: 1; readonly zstd: 2 
   zstd: 2,
 });
 export type Encoding = keyof typeof encodings;
+
+/** Added to the number of an encoding where its bytes are encrypted; part of the stored format. */
+export const ENCRYPTED: number = 128;
 
 /** Bytes in front of every packed payload. */
 export const PAYLOAD_PREFIX_BYTES = 6;
@@ -39,12 +48,19 @@ export interface Compressor {
   compress(raw: Uint8Array): Packed | Promise<Packed>;
 }
 
-/** Bytes that don't decode. Internal: {@link CodecError} is what callers of the cache see. */
-export class MalformedError extends Error {
-  override readonly name = 'MalformedError';
+/** With what a payload is encrypted and decrypted, and what it belongs to. */
+export interface Protection {
+  readonly cipher: Cipher;
+  readonly owner: Owner;
 }
 
 const codecNumbers = { json: 1, bytes: 2, structured: 3 } satisfies Record<CodecName, number>;
+
+function numberOfCodec(codec: Payload['codec']): number {
+  if (codec === 'encrypted')
+    throw new MalformedError('a payload that does not open stays as it is');
+  return codecNumbers[codec];
+}
 
 function codecOfNumber(number: number | undefined): CodecName {
   switch (number) {
@@ -59,10 +75,14 @@ function codecOfNumber(number: number | undefined): CodecName {
   }
 }
 
-/** The payload as it is stored. Throws or rejects with {@link CodecError} where it is too large. */
+/**
+ * The payload as it is stored, encrypted where its protection does that. Throws or rejects with
+ * {@link CodecError} where it is too large.
+ */
 export function packPayload(
   payload: Payload,
   compressor?: Compressor,
+  protection?: Protection,
 ): Uint8Array | Promise<Uint8Array> {
   const raw = payload.bytes;
   if (raw.byteLength > MAX_PAYLOAD_BYTES) {
@@ -71,37 +91,56 @@ export function packPayload(
     );
   }
   const packed = compressor?.compress(raw);
-  if (packed instanceof Promise) return packed.then((done) => frame(payload, done));
-  return frame(payload, packed ?? { encoding: 'plain', bytes: raw });
+  if (packed instanceof Promise) return packed.then((done) => frame(payload, done, protection));
+  return frame(payload, packed ?? { encoding: 'plain', bytes: raw }, protection);
 }
 
-function frame(payload: Payload, packed: Packed): Buffer {
-  const out = Buffer.allocUnsafe(PAYLOAD_PREFIX_BYTES + packed.bytes.byteLength);
-  out[0] = codecNumbers[payload.codec];
-  out[1] = encodings[packed.encoding];
-  out.writeUInt32BE(payload.bytes.byteLength, 2);
-  out.set(packed.bytes, PAYLOAD_PREFIX_BYTES);
-  return out;
+function frame(payload: Payload, packed: Packed, protection: Protection | undefined): Buffer {
+  const seals = protection?.cipher.seals === true;
+  const prefix = Buffer.allocUnsafe(PAYLOAD_PREFIX_BYTES);
+  prefix[0] = numberOfCodec(payload.codec);
+  prefix[1] = encodings[packed.encoding] + (seals ? ENCRYPTED : 0);
+  prefix.writeUInt32BE(payload.bytes.byteLength, 2);
+  if (!seals) return Buffer.concat([prefix, packed.bytes]);
+  return Buffer.concat([prefix, protection.cipher.seal(protection.owner, prefix, packed.bytes)]);
 }
 
 /**
- * The payload behind packed bytes; a view on them where nothing was compressed. Throws or
- * rejects with {@link MalformedError} where they don't decode or would take over `maxBytes`.
+ * The payload behind packed bytes; a view on them where nothing was compressed or encrypted.
+ * Throws or rejects with {@link MalformedError} where they don't decode or open, or would take
+ * over `maxBytes`.
  */
 export function unpackPayload(
   packed: Uint8Array,
   maxBytes: number = MAX_PAYLOAD_BYTES,
+  protection?: Protection,
 ): Payload | Promise<Payload> {
   const codec = codecOfNumber(packed[0]);
   const rawLength = rawLengthOf(packed);
   if (rawLength > maxBytes)
     throw new MalformedError(`a payload of ${rawLength} bytes is too large`);
-  const body = packed.subarray(PAYLOAD_PREFIX_BYTES);
-  const bytes = inflate(body, packed[1], rawLength);
+  const { encoding, body } = opened(packed, protection);
+  const bytes = inflate(body, encoding, rawLength);
   if (bytes instanceof Promise) {
     return bytes.then((done) => ({ codec, bytes: exactly(rawLength, done) }));
   }
   return { codec, bytes: exactly(rawLength, bytes) };
+}
+
+/** What is behind the prefix, and how it is encoded once it is decrypted. */
+function opened(
+  packed: Uint8Array,
+  protection: Protection | undefined,
+): { readonly encoding: number; readonly body: Uint8Array } {
+  const encoding = packed[1] ?? 0;
+  const body = packed.subarray(PAYLOAD_PREFIX_BYTES);
+  if (encoding < ENCRYPTED) return { encoding, body };
+  if (protection === undefined) {
+    throw new MalformedError('a payload is encrypted, and no keys are configured here');
+  }
+  const { cipher, owner } = protection;
+  const prefix = packed.subarray(0, PAYLOAD_PREFIX_BYTES);
+  return { encoding: encoding - ENCRYPTED, body: cipher.open(owner, prefix, body) };
 }
 
 /** What a packed payload claims to take once it is unpacked. */
@@ -124,7 +163,7 @@ function unzstdLater(body: Uint8Array, options: zlib.ZstdOptions): Promise<Uint8
 
 function inflate(
   body: Uint8Array,
-  encoding: number | undefined,
+  encoding: number,
   rawLength: number,
 ): Uint8Array | Promise<Uint8Array> {
   const small = rawLength <= ASYNC_BYTES;

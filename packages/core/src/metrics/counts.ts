@@ -36,14 +36,32 @@ export type LeaseOutcome = 'granted' | 'waited' | 'lost';
 /** Why a stale derived value was given out. */
 export type StaleReason = 'soft' | 'deadline' | 'failed' | 'timeout';
 /** Why a loaded value was not stored. */
-export type DiscardReason = 'voided' | 'epoch' | 'error' | 'alone';
+export type DiscardReason = 'voided' | 'full' | 'epoch' | 'error' | 'alone';
 
 /** What one namespace of derived values counts besides its requests and loads. */
 export class DerivedCounts {
   readonly leases: Record<LeaseOutcome, number> = { granted: 0, waited: 0, lost: 0 };
   readonly stale: Record<StaleReason, number> = { soft: 0, deadline: 0, failed: 0, timeout: 0 };
-  readonly discarded: Record<DiscardReason, number> = { voided: 0, epoch: 0, error: 0, alone: 0 };
+  readonly discarded: Record<DiscardReason, number> = {
+    voided: 0,
+    full: 0,
+    epoch: 0,
+    error: 0,
+    alone: 0,
+  };
   mismatches = 0;
+}
+
+/** What became of a record that was to be appended to the journal. `full`: the bound, or the disk. */
+export type JournalOutcome = 'synced' | 'full' | 'failed';
+
+/** What the journal counts. */
+export interface JournalCounts {
+  readonly appends: Record<JournalOutcome, number>;
+  /** Writes that were in it at the start. */
+  replayed: number;
+  /** Files of it that were damaged. */
+  corrupt: number;
 }
 
 /** States, asked for when someone looks. Each answers at once with what is known. */
@@ -63,6 +81,9 @@ export interface MetricSources {
     readonly batchSize: number;
   };
   bus(): { readonly connected: boolean };
+  journal(): { readonly bytes: number };
+  /** Derived values that are being loaded, waited for or stored. */
+  derived(): { readonly inFlight: number };
 }
 
 const NOTHING: MetricSources = Object.freeze({
@@ -78,6 +99,8 @@ const NOTHING: MetricSources = Object.freeze({
     batchSize: 0,
   }),
   bus: () => ({ connected: false }),
+  journal: () => ({ bytes: 0 }),
+  derived: () => ({ inFlight: 0 }),
 });
 
 /** One in so many L1 hits is timed: reading the clock twice costs more than the hit. */
@@ -126,7 +149,14 @@ export class Counts {
     outbox: 0,
     'outbox-bytes': 0,
     bulkhead: 0,
+    through: 0,
     'in-flight': 0,
+    journal: 0,
+  };
+  readonly journal: JournalCounts = {
+    appends: { synced: 0, full: 0, failed: 0 },
+    replayed: 0,
+    corrupt: 0,
   };
   readonly syncRuns: {
     count: number;

@@ -116,6 +116,22 @@ const COUNTERS: readonly Described<number>[] = [
     'Times that a bound was reached.',
     (metrics) => metrics.overloaded,
   ),
+  byLabel(
+    'cache_journal_appends_total',
+    'outcome',
+    'Records appended to the journal: synced, refused because it or its disk is full, failed.',
+    ({ journal }) => journal.appends,
+  ),
+  single(
+    'cache_journal_replayed_total',
+    'Writes that were in the journal at the start.',
+    ({ journal }) => journal.replayed,
+  ),
+  single(
+    'cache_journal_corrupt_segments_total',
+    'Damaged files of the journal, set aside at the start.',
+    ({ journal }) => journal.corrupt,
+  ),
   ofDerived(
     'cache_leases_total',
     'outcome',
@@ -188,6 +204,11 @@ const GAUGES: readonly Described<number>[] = [
     'cache_breaker_state',
     'The L2 breaker: 0 closed, 1 half-open, 2 open.',
     ({ sources }) => STATES[sources.breaker().state],
+  ),
+  single(
+    'cache_journal_bytes',
+    'Bytes of the journal on disk.',
+    ({ sources }) => sources.journal().bytes,
   ),
   single(
     'cache_sync_pending',

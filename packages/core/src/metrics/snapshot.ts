@@ -1,6 +1,6 @@
 /** The answer of `GET /cache/metrics`: one plain object of numbers, its shape a contract. */
 import type { BreakerState } from '../events.ts';
-import type { Counts } from './counts.ts';
+import type { Counts, LeaseOutcome } from './counts.ts';
 import type { Percentiles } from './durations.ts';
 
 interface Ratio {
@@ -75,6 +75,21 @@ export interface CacheStats {
     readonly received: number;
     readonly published: number;
   };
+  /** Over all namespaces of derived values. */
+  readonly derived: {
+    /** Loaders that ran, however they ended. */
+    readonly loads: number;
+    /** Of these: that failed, or took too long. */
+    readonly failures: number;
+    /** `waited`: another process had it. `lost`: it was over before its load was. */
+    readonly leases: Readonly<Record<LeaseOutcome, number>>;
+    /** Answers whose time was over, because their load was slow or failed. */
+    readonly stale: number;
+    /** Loaded values that were not stored. */
+    readonly discarded: number;
+    /** Keys that are being loaded, waited for or stored at this moment. */
+    readonly inFlight: number;
+  };
 }
 
 export function compressionRatio(metrics: Counts): number {
@@ -90,6 +105,7 @@ export function takeSnapshot(metrics: Counts): CacheStats {
     compression: { ...metrics.compression, ratio: compressionRatio(metrics) },
     sync: syncOf(metrics),
     bus: { connected: metrics.sources.bus().connected, ...metrics.bus },
+    derived: derivedOf(metrics),
   };
 }
 
@@ -116,7 +132,7 @@ function tiersOf(metrics: Counts): CacheStats['tiers'] {
     l1: {
       ...ratioOf(metrics, 'l1'),
       ...sources.l1(),
-      evictions: Object.values(evictions).reduce((sum, count) => sum + count, 0),
+      evictions: sum(evictions),
       latencyMs: recentReads.l1.percentiles(),
     },
     l2: {
@@ -152,4 +168,31 @@ function syncOf(metrics: Counts): CacheStats['sync'] {
     intervalSeconds: source.intervalSeconds,
     batchSize: source.batchSize,
   };
+}
+
+function derivedOf({ derived, loads, sources }: Counts): CacheStats['derived'] {
+  const leases = { granted: 0, waited: 0, lost: 0 };
+  let stale = 0;
+  let discarded = 0;
+  for (const counts of derived.values()) {
+    leases.granted += counts.leases.granted;
+    leases.waited += counts.leases.waited;
+    leases.lost += counts.leases.lost;
+    stale += sum(counts.stale);
+    discarded += sum(counts.discarded);
+  }
+  let ran = 0;
+  let failures = 0;
+  for (const outcomes of loads.values()) {
+    for (const [outcome, { count }] of outcomes) {
+      ran += count;
+      if (outcome === 'failed' || outcome === 'timeout') failures += count;
+    }
+  }
+  const { inFlight } = sources.derived();
+  return { loads: ran, failures, leases, stale, discarded, inFlight };
+}
+
+function sum(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((total, count) => total + count, 0);
 }

@@ -14,7 +14,7 @@ export type DerivedKey = string | number | DerivedKeyObject;
 
 /** A plain object of what JSON can hold; the order of its members does not matter. */
 export interface DerivedKeyObject {
-  readonly [name: string]: DerivedKeyPart;
+  readonly [name: string]: DerivedKeyPart | undefined;
 }
 
 export type DerivedKeyPart =
@@ -22,9 +22,8 @@ export type DerivedKeyPart =
   | number
   | boolean
   | null
-  | undefined
   | readonly DerivedKeyPart[]
-  | { readonly [name: string]: DerivedKeyPart };
+  | DerivedKeyObject;
 
 export function derivedKeyText(key: unknown): string {
   if (typeof key === 'string') return /^[#{\\]/.test(key) ? `\\${key}` : key;
@@ -51,7 +50,7 @@ function partText(value: unknown): string {
     return JSON.stringify(value);
   }
   if (typeof value === 'number') return numberText(value);
-  if (Array.isArray(value)) return `[${value.map(partText).join(',')}]`;
+  if (Array.isArray(value)) return `[${Array.from(value, partText).join(',')}]`;
   if (isPlain(value)) return objectText(value);
   throw new KeyError(`a key must hold what JSON can hold, got ${typeOf(value)}`);
 }

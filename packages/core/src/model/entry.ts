@@ -10,9 +10,13 @@ import type { Stamp } from './version.ts';
 
 export type CodecName = 'json' | 'bytes' | 'structured';
 
-/** A value as its codec wrote it: not compressed, not encrypted. For `json` the text in UTF-8. */
+/**
+ * A value as its codec wrote it: not compressed, not encrypted. For `json` the text in UTF-8.
+ * `encrypted` is what L3 holds packed and encrypted (codec/payload.ts); above the tiers it is only
+ * met where this process lacks the key, and can be looked at, but not read.
+ */
 export interface Payload {
-  readonly codec: CodecName;
+  readonly codec: CodecName | 'encrypted';
   readonly bytes: Uint8Array;
 }
 

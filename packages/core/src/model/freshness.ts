@@ -9,6 +9,8 @@ export interface DerivedFacts {
   readonly freshUntil: number;
   /** Until then it is fresh wherever it is: what an early refresh is measured by. */
   readonly endsAt: number;
+  /** Until then it may be served stale. */
+  readonly goneAt: number;
   /** What its load took, in milliseconds. */
   readonly loadMs: number;
   readonly tagIds: readonly TagId[];

@@ -46,6 +46,13 @@ export function versionOf(known: Known | undefined): number {
   return Math.max(known.erasedTo, known.items.at(-1)?.version ?? 0);
 }
 
+/** L3 has it, and this process lacks the key: it can be judged by its stamp, and not be read. */
+export function isEncrypted(known: Known | undefined): boolean {
+  if (known === undefined) return false;
+  if (known.kind === 'value') return known.payload?.codec === 'encrypted';
+  return known.items.some(({ payload }) => payload.codec === 'encrypted');
+}
+
 /** The stamp of a value; of a log its version, with no intent. */
 export function stampOf(known: Known): Stamp {
   return known.kind === 'value' ? known : { version: versionOf(known), intent: 0 };

@@ -17,6 +17,16 @@ export function scopeTagId(scope: Scope): TagId {
   return `s:${scope.kind}/${scope.id}` as TagId;
 }
 
+/** Whether it is a scope's: what bears it was erased, not only made old. */
+export function isScopeTag(tag: TagId): boolean {
+  return tag.startsWith('s:');
+}
+
+/** The caller's tags among these. */
+export function tagsIn(ids: readonly TagId[]): readonly string[] {
+  return ids.filter((id) => !isScopeTag(id)).map((id) => id.slice(2));
+}
+
 /** Everything that an entry is invalidated by. */
 export function tagIdsOf(entry: {
   readonly tags: readonly string[];

@@ -19,6 +19,10 @@ export interface CoalescerOptions<T> {
   readonly admit?: ((run: () => Promise<void>) => void) | undefined;
   /** How many keys may wait. */
   readonly maxWaiting: number;
+  /** How many reads may wait for them. Default: as many as keys. */
+  readonly maxReaders?: number | undefined;
+  /** One was turned away. */
+  readonly onFull?: (() => void) | undefined;
   /** How many keys one batch may have. */
   readonly maxBatch: number;
 }
@@ -27,23 +31,27 @@ export class Coalescer<T> {
   readonly #options: CoalescerOptions<T>;
   #waiting = new Map<AddressId, Waiting<T>>();
   #scheduled = false;
+  #readers = 0;
 
   constructor(options: CoalescerOptions<T>) {
     this.#options = options;
   }
 
   read(address: Address): Promise<T> {
+    const { maxWaiting, maxReaders = maxWaiting, onFull } = this.#options;
     let waiting = this.#waiting.get(address.id);
+    const isFull = waiting === undefined && this.#waiting.size >= maxWaiting;
+    if (isFull || this.#readers >= maxReaders) {
+      onFull?.();
+      const message = `${this.#readers} reads of ${this.#waiting.size} keys wait for one tier, and no more may`;
+      return Promise.reject(new OverloadedError(message));
+    }
     if (waiting === undefined) {
-      if (this.#waiting.size >= this.#options.maxWaiting) {
-        return Promise.reject(
-          new OverloadedError(`more than ${this.#options.maxWaiting} reads wait for one tier`),
-        );
-      }
       waiting = { address, settle: [] };
       this.#waiting.set(address.id, waiting);
     }
     const { settle } = waiting;
+    this.#readers += 1;
     const answer = new Promise<T>((resolve, reject) => settle.push({ resolve, reject }));
     if (!this.#scheduled) {
       this.#scheduled = true;
@@ -76,6 +84,7 @@ export class Coalescer<T> {
     const all = [...this.#waiting.values()];
     const batch = all.slice(0, this.#options.maxBatch);
     this.#waiting = new Map(all.slice(batch.length).map((one) => [one.address.id, one]));
+    for (const { settle } of batch) this.#readers -= settle.length;
     if (this.#waiting.size > 0) this.#leave();
     return batch;
   }

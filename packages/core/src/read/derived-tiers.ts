@@ -1,6 +1,6 @@
 /**
- * The tiers as a flight of a derived value sees them: what L2 and L3 have, and what is stored on
- * the way back up. It waits for nobody and decides nothing (obtain.ts does).
+ * The tiers as a flight of a derived value sees them on its way down: what L2 and L3 have. It waits
+ * for nobody and decides nothing (obtain.ts does).
  *
  * An attempt lasts from before L2 is asked until what came of it is stored. Whatever moves the key
  * meanwhile, here or over the bus, keeps its result out of L1; the lease keeps it out of L2.
@@ -9,10 +9,9 @@ import type { Clock } from '../clock.ts';
 import type { Copies, Ticket } from '../coherence/copies.ts';
 import type { HeardTags } from '../coherence/tags.ts';
 import type { Watch, Watches } from '../coherence/watches.ts';
-import { CodecError, SchemaError, TierError } from '../errors.ts';
+import { CodecError, KeyError, SchemaError, TierError } from '../errors.ts';
 import type { DiscardReason, LeaseOutcome, LoadOutcome, StaleReason } from '../metrics/counts.ts';
 import type { Address, AddressId } from '../model/key.ts';
-import type { Stamp } from '../model/version.ts';
 import type {
   DerivedHeld,
   DurableDerived,
@@ -22,8 +21,8 @@ import type {
   TakeReply,
 } from '../tiers/derived.ts';
 import type { Answer } from './flight.ts';
-import { LEASE_MS, Lease } from './lease.ts';
-import { answerOf, copyOfDerived, type DerivedSpace, type Stock } from './stocked.ts';
+import { LEASE_MS, Lease, type LeaseLines, leaseLines } from './lease.ts';
+import { answerOf, type DerivedSpace } from './stocked.ts';
 import { Turn } from './turn.ts';
 
 /** What happens to derived values, for metrics and events. */
@@ -33,7 +32,7 @@ export interface DerivedTales {
   /** `waited`: another process has it. `lost`: it ended, or was taken away, before the load did. */
   lease(space: DerivedSpace, what: LeaseOutcome): void;
   stale(space: DerivedSpace, reason: StaleReason): void;
-  /** A result that L2 or L3 refused as old, or that could not be given to them. */
+  /** A result that L2 or L3 refused, as old or too large, or that could not be given to them. */
   discarded(space: DerivedSpace, why: DiscardReason): void;
   unreadable(space: DerivedSpace, tier: 'l2' | 'l3', why: 'format' | 'schema'): void;
   full(limit: number): void;
@@ -41,13 +40,15 @@ export interface DerivedTales {
 
 export interface DerivedTiersParts {
   readonly clock: Clock;
-  readonly proposeStamp: () => Stamp;
   /** Every version that comes by advances the clock. */
   readonly observe: (version: number) => void;
   readonly copies: Copies;
   readonly tags: HeardTags;
   readonly watches: Watches;
+  /** L2, for calls that somebody waits for. */
   readonly shared: SharedDerived | undefined;
+  /** L2, for what nobody waits for. */
+  readonly patient: SharedDerived | undefined;
   readonly durable: DurableDerived | undefined;
   readonly tales: DerivedTales;
 }
@@ -85,18 +86,22 @@ export interface DurableSaid {
   readonly found: Found | undefined;
 }
 
+/** How a codec, a schema, and the rules for tags say that they can't read something. */
+const REFUSALS = [CodecError, SchemaError, KeyError];
 const MAX_BATCH = 500;
 const ALONE = { kind: 'load', lease: undefined, sequence: 0, stale: undefined } as const;
 
 export class DerivedTiers {
   readonly #parts: DerivedTiersParts;
   readonly #takes: Turn<Take, TakeReply> | undefined;
+  readonly #leases: LeaseLines | undefined;
   readonly #reads: Turn<Address, { sequence: number; held: DerivedHeld | undefined }> | undefined;
 
   constructor(parts: DerivedTiersParts) {
     this.#parts = parts;
-    const { shared, durable } = parts;
+    const { shared, patient, durable } = parts;
     this.#takes = shared && new Turn({ ask: (takes) => shared.take(takes), maxBatch: MAX_BATCH });
+    this.#leases = patient && leaseLines(patient);
     this.#reads =
       durable &&
       new Turn({
@@ -176,11 +181,14 @@ export class DerivedTiers {
   }
 
   #lease(space: DerivedSpace, address: Address, token: number): Lease | undefined {
-    const { clock, shared, tales } = this.#parts;
-    return (
-      shared &&
-      new Lease({ clock, shared, address, token, onLost: () => tales.lease(space, 'lost') })
-    );
+    const { clock, tales, watches } = this.#parts;
+    const lines = this.#leases;
+    const onLost = () => {
+      tales.lease(space, 'lost');
+      // Taken away by a change that the bus may have failed to tell of.
+      watches.heard(address.id, true);
+    };
+    return lines && new Lease({ clock, lines, address, token, onLost });
   }
 
   /** `undefined`: the namespace does not persist, or L3 can't be asked. */
@@ -208,88 +216,23 @@ export class DerivedTiers {
     { seen }: Attempt,
     isTold = true,
   ): Found | undefined {
+    if (held.entry.payload?.codec === 'encrypted') {
+      if (isTold) this.#parts.tales.unreadable(space, tier, 'format');
+      return undefined;
+    }
     try {
-      return { held, answer: answerOf(space, held, tier, seen) };
+      return { held, answer: answerOf(space, held, tier, seen, this.#parts.clock) };
     } catch (error) {
-      if (!(error instanceof CodecError || error instanceof SchemaError)) throw error;
+      if (!REFUSALS.some((refusal) => error instanceof refusal)) throw error;
       const why = error instanceof SchemaError ? 'schema' : 'format';
       if (isTold) this.#parts.tales.unreadable(space, tier, why);
       return undefined;
     }
   }
 
-  // ------------------------------------------------------------ storing
-
-  /** L1 takes a copy of what L2 has. */
-  keep(space: DerivedSpace, attempt: Attempt, { held, answer }: Found): void {
-    const { clock, copies } = this.#parts;
-    copies.offer(attempt.ticket, copyOfDerived(space.policy, held, answer.value, answer, clock));
-  }
-
-  /** L3 has it fresh: L2 and L1 take copies that live for as long as it does there. */
-  async copyUp(
-    space: DerivedSpace,
-    attempt: Attempt,
-    said: { readonly lease: Lease | undefined; readonly sequence: number },
-    { held, answer }: Found,
-  ): Promise<void> {
-    await this.#fill(space, attempt, said, held, answer);
-  }
-
-  /** A load's result, up into L1, L2 and, where it persists, L3. Never rejects for a tier. */
-  async store(
-    space: DerivedSpace,
-    attempt: Attempt,
-    said: { readonly lease: Lease | undefined; readonly sequence: number },
-    durable: DurableSaid | undefined,
-    { entry, lifetime, answer }: Stock,
-  ): Promise<void> {
-    if (lifetime.lifeMs <= 0) return said.lease?.letGo();
-    const held = { ...lifetime, entry: { ...entry, ...this.#parts.proposeStamp() } };
-    const isCurrent = await this.#fill(space, attempt, said, held, answer);
-    if (isCurrent && durable !== undefined) await this.#persist(space, held, durable.sequence);
-  }
-
-  /** `false`: it is known to be old. */
-  async #fill(
-    space: DerivedSpace,
-    attempt: Attempt,
-    { lease, sequence }: { readonly lease: Lease | undefined; readonly sequence: number },
-    held: DerivedHeld,
-    answer: Answer,
-  ): Promise<boolean> {
-    const { shared, copies, clock, tales } = this.#parts;
-    const copy = () => copyOfDerived(space.policy, held, answer.value, answer, clock);
-    if (shared === undefined) {
-      if (!attempt.watch.isMoved) copies.offer(attempt.ticket, copy());
-      return !attempt.watch.isMoved;
-    }
-    if (lease === undefined) {
-      tales.discarded(space, 'alone');
-      return !attempt.watch.isMoved;
-    }
-    lease.end();
-    try {
-      const [reply] = await shared.fill([{ ...held, token: lease.token, sequence }]);
-      if (reply !== 'held') tales.discarded(space, reply ?? 'error');
-      // The message of the fill itself may have come first: an older one may not come back.
-      else if (!attempt.watch.isMoved) copies.wrote(attempt.ticket, held.entry, copy());
-      return reply !== 'voided';
-    } catch (error) {
-      if (!(error instanceof TierError)) throw error;
-      tales.discarded(space, 'error');
-      return !attempt.watch.isMoved;
-    }
-  }
-
-  async #persist(space: DerivedSpace, held: DerivedHeld, sequence: number): Promise<void> {
-    try {
-      const [reply] = (await this.#parts.durable?.put([{ ...held, sequence }])) ?? [];
-      if (reply === 'voided') this.#parts.tales.discarded(space, 'voided');
-    } catch (error) {
-      if (!(error instanceof TierError)) throw error;
-      this.#parts.tales.discarded(space, 'error');
-    }
+  /** What is under way about the key is old; what there is stays. */
+  outdate(id: AddressId): void {
+    this.#parts.watches.heard(id, true);
   }
 
   /** L1 forgets the key, and what is under way about it is old. */

@@ -26,6 +26,8 @@ export interface Answer {
   readonly tagIds: readonly TagId[];
   /** The number of the heard tags when it was begun. */
   readonly seen: number;
+  /** Its grace ends then, by the monotonic clock. Absent: it has only just been loaded. */
+  readonly goneAt?: number | undefined;
 }
 
 export interface Waited {
@@ -35,7 +37,10 @@ export interface Waited {
 
 export interface WaitOptions {
   readonly signal: AbortSignal | undefined;
+  /** What is left of it. */
   readonly deadlineMs: number;
+  /** What the caller said. */
+  readonly givenMs: number;
   /** When to be content with what is stale; `undefined`: not before the load has ended. */
   readonly softMs: number | undefined;
   /** Whether what is stale will do at all. */
@@ -52,6 +57,7 @@ export class Flight {
   #waiting = 0;
   #isWanted: boolean;
   #stale: Answer | undefined;
+  #freshUntil = Number.POSITIVE_INFINITY;
   #watch: Watch | undefined;
 
   /** `isWanted`: by itself, whether somebody waits or not. */
@@ -71,8 +77,15 @@ export class Flight {
     this.#controller.abort(reason);
   }
 
-  answer(answer: Answer): void {
+  /** `freshMs`: so long it may be given to who asks from now on, while storing it goes on. */
+  answer(answer: Answer, freshMs: number): void {
+    this.#freshUntil = this.#clock.monotonic() + freshMs;
     this.#answered.resolve(answer);
+  }
+
+  /** Its answer is not fresh any more, or was for those alone who waited: nobody joins it. */
+  get isOver(): boolean {
+    return this.#clock.monotonic() >= this.#freshUntil;
   }
 
   fail(error: unknown): void {
@@ -93,6 +106,8 @@ export class Flight {
   /** What may be given out instead, as long as nothing makes it invalid. */
   get stale(): Answer | undefined {
     if (this.#stale === undefined || this.isOld) return undefined;
+    const { goneAt = Number.POSITIVE_INFINITY } = this.#stale;
+    if (this.#clock.monotonic() >= goneAt) return undefined;
     return this.#isStaleValid(this.#stale) ? this.#stale : undefined;
   }
 
@@ -102,7 +117,7 @@ export class Flight {
   }
 
   wait(options: WaitOptions): Promise<Waited> {
-    const { signal, deadlineMs, softMs, what } = options;
+    const { signal, deadlineMs, givenMs, softMs, what } = options;
     if (signal?.aborted) return Promise.reject(signal.reason);
     this.#waiting += 1;
     return new Promise<Waited>((resolve, reject) => {
@@ -127,18 +142,27 @@ export class Flight {
       };
       const onAbort = () => end(() => reject(signal?.reason));
       const onStale = () => {
-        if (!isSoft || isOver || this.stale === undefined) return;
+        const stale = isOver ? undefined : this.stale;
+        if (stale === undefined) return;
+        // What is refreshed before its time is over is an answer like any other.
+        if (stale.freshness === 'fresh' && options.isStaleWelcome) {
+          this.#isWanted = true;
+          return end(() => resolve({ answer: stale, stale: undefined }));
+        }
+        if (!isSoft) return;
         this.#isWanted = true;
         contentWith('soft');
       };
       const onDeadline = () => {
         if (isOver) return;
         this.#isWanted = true;
-        const late = new TimeoutError(`${what} took longer than its ${deadlineMs} ms`);
+        const late = new TimeoutError(`${what} took longer than its ${givenMs} ms`);
         if (!contentWith('deadline')) end(() => reject(late));
       };
       signal?.addEventListener('abort', onAbort, { once: true });
       this.#staleListeners.add(onStale);
+      onStale();
+      if (isOver) return;
       // One more turn of the loop: an answer that has already arrived counts.
       timers.push(this.#clock.after(deadlineMs, () => setImmediate(onDeadline)));
       if (softMs !== undefined && options.isStaleWelcome) {

@@ -6,14 +6,39 @@
 import type { Clock } from '../clock.ts';
 import type { Address } from '../model/key.ts';
 import type { SharedDerived } from '../tiers/derived.ts';
+import { Turn } from './turn.ts';
 
 /** How long nobody else loads the key after this process has fallen silent. */
 export const LEASE_MS = 1000;
 const EXTEND_EVERY_MS = 300;
 
+type Extension = Parameters<SharedDerived['extend']>[0][number];
+type Return = Parameters<SharedDerived['letGo']>[0][number];
+
+/** What the leases of one process ask L2 for; those of one turn travel together. */
+export interface LeaseLines {
+  readonly extend: Turn<Extension, 'held' | 'lost' | 'epoch'>;
+  readonly letGo: Turn<Return, void>;
+}
+
+const MAX_BATCH = 500;
+
+export function leaseLines(shared: SharedDerived): LeaseLines {
+  return {
+    extend: new Turn({ ask: (leases) => shared.extend(leases), maxBatch: MAX_BATCH }),
+    letGo: new Turn({
+      ask: async (leases) => {
+        await shared.letGo(leases);
+        return leases.map(() => undefined);
+      },
+      maxBatch: MAX_BATCH,
+    }),
+  };
+}
+
 export interface LeaseParts {
   readonly clock: Clock;
-  readonly shared: SharedDerived;
+  readonly lines: LeaseLines;
   readonly address: Address;
   readonly token: number;
   readonly onLost: () => void;
@@ -42,9 +67,9 @@ export class Lease {
   /** Nothing will be stored: another may load. */
   async letGo(): Promise<void> {
     this.end();
-    const { shared, address, token } = this.#parts;
+    const { lines, address, token } = this.#parts;
     // Where it can't be given back it ends by itself.
-    await shared.letGo([{ address, token }]).catch(() => {});
+    await lines.letGo.ask({ address, token }).catch(() => {});
   }
 
   #extendLater(): void {
@@ -52,8 +77,9 @@ export class Lease {
   }
 
   async #extend(): Promise<void> {
-    const { shared, address, token, onLost } = this.#parts;
-    const [reply] = await shared.extend([{ address, token, leaseMs: LEASE_MS }]).catch(() => []);
+    const { lines, address, token, onLost } = this.#parts;
+    const extension = { address, token, leaseMs: LEASE_MS };
+    const reply = await lines.extend.ask(extension).catch(() => undefined);
     if (this.#isOver) return;
     if (reply === 'lost' || reply === 'epoch') onLost();
     else this.#extendLater();

@@ -7,14 +7,24 @@ import { LoadError, TimeoutError } from '../errors.ts';
 import type { LoadOutcome } from '../metrics/counts.ts';
 import { type Duration, parseDuration } from '../model/duration.ts';
 
+declare const kept: unique symbol;
+
+/** What {@link LoadContext.keep} returns, for the loader to return in turn. */
+export interface Kept {
+  readonly [kept]: true;
+}
+
 /** What a loader is given besides the key. */
-export interface LoadContext<V> {
+export interface LoadContext<V = unknown> {
   /** Aborted when nobody waits any more, and at the hard timeout. */
   readonly signal: AbortSignal;
   /** What the cache has, which is mostly past its time; `undefined` where it has nothing. */
   readonly stale: V | undefined;
-  /** Not modified: what the cache has is the answer again. Throws where it has nothing. */
-  keep(): V;
+  /**
+   * Not modified: `return context.keep()` makes what the cache has the answer again. Throws where
+   * it has nothing.
+   */
+  keep(): Kept;
   /** The answer is given to whoever waits, and is not stored. */
   skip(): void;
   /** Another time to live for this entry. */
@@ -59,9 +69,9 @@ export async function runLoader(
   try {
     const value = await Promise.race([started(load, context), rejection(signal)]);
     const ms = clock.monotonic() - start;
-    const decisions = context.decided();
+    const decisions = context.decided(value);
     onOutcome(OUTCOMES[decisions.store], ms);
-    return { value, ms, ...decisions };
+    return { value: value === KEPT ? parts.stale : value, ms, ...decisions };
   } catch (error) {
     const failed = parts.signal.aborted ? 'aborted' : 'failed';
     onOutcome(error === late ? 'timeout' : failed, clock.monotonic() - start);
@@ -72,6 +82,8 @@ export async function runLoader(
     context.close();
   }
 }
+
+const KEPT: Kept = Object.freeze(Object.create(null));
 
 const OUTCOMES = { store: 'loaded', keep: 'kept', skip: 'skipped' } as const;
 
@@ -89,12 +101,13 @@ function rejection(signal: AbortSignal): Promise<never> {
   });
 }
 
+/** Its verbs are bound: a loader may take them apart, as in `(key, { signal, skip }) => …`. */
 class Context implements LoadContext<unknown> {
   readonly signal: AbortSignal;
   readonly stale: unknown;
   readonly #namespace: string;
   readonly #tags: string[] = [];
-  #store: Decisions['store'] = 'store';
+  #isSkipped = false;
   #ttlMs: number | undefined;
   #isClosed = false;
 
@@ -104,32 +117,33 @@ class Context implements LoadContext<unknown> {
     this.stale = stale;
   }
 
-  keep(): unknown {
+  readonly keep = (): Kept => {
     this.#check();
     if (this.stale === undefined) {
       throw new LoadError(`the loader of ${this.#namespace} keeps what is not there`);
     }
-    this.#store = 'keep';
-    return this.stale;
-  }
+    return KEPT;
+  };
 
-  skip(): void {
+  readonly skip = (): void => {
     this.#check();
-    this.#store = 'skip';
-  }
+    this.#isSkipped = true;
+  };
 
-  ttl(duration: Duration): void {
+  readonly ttl = (duration: Duration): void => {
     this.#check();
     this.#ttlMs = parseDuration('ttl', duration);
-  }
+  };
 
-  tag(...tags: string[]): void {
+  readonly tag = (...tags: string[]): void => {
     this.#check();
     this.#tags.push(...tags);
-  }
+  };
 
-  decided(): Decisions {
-    return { store: this.#store, ttlMs: this.#ttlMs, tags: this.#tags };
+  /** What it returned, and what it said before. */
+  decided(value: unknown): Decisions {
+    const store = this.#isSkipped ? 'skip' : value === KEPT ? 'keep' : 'store';
+    return { store, ttlMs: this.#ttlMs, tags: this.#tags };
   }
 
   close(): void {

@@ -25,7 +25,15 @@ import { bounded, type CallBounds } from '../deadline.ts';
 import { CodecError, TierError, UnavailableError } from '../errors.ts';
 import type { LogWrite } from '../model/entry.ts';
 import type { Address, AddressId } from '../model/key.ts';
-import { type Floor, isLive, type Known, stampOf, unite, versionOf } from '../model/known.ts';
+import {
+  type Floor,
+  isEncrypted,
+  isLive,
+  type Known,
+  stampOf,
+  unite,
+  versionOf,
+} from '../model/known.ts';
 import type { SharedBackfill, SharedEntry, SharedRead } from '../tiers/tier.ts';
 import { traced } from '../tracing.ts';
 
@@ -79,7 +87,7 @@ export interface LookupParts {
   readonly durable: (address: Address, kind: 'value' | 'log') => Promise<Known | undefined>;
   /** Every version that comes by advances the clock. */
   readonly observe: (version: number) => void;
-  readonly unreadable: (space: string, pending: boolean, reason: string) => void;
+  readonly unreadable: (space: string, tier: 'l2' | 'l3', pending: boolean, reason: string) => void;
 }
 
 export class Lookup {
@@ -213,7 +221,7 @@ export class Lookup {
   }
 
   #unreadable<V>(space: Space<V>, pending: boolean, reason: string): undefined {
-    this.#parts.unreadable(space.name, pending, reason);
+    this.#parts.unreadable(space.name, 'l2', pending, reason);
     if (!pending) return undefined;
     throw new UnavailableError(
       `an entry of ${space.name} waits for L3 in a format that this build can't read`,
@@ -231,6 +239,9 @@ export class Lookup {
     try {
       const row = await this.#parts.durable(address, space.kind);
       if (row !== undefined) this.#parts.floor.overtake(address.id, stampOf(row));
+      if (isEncrypted(row)) {
+        this.#parts.unreadable(space.name, 'l3', false, 'it is encrypted under a key not here');
+      }
       space.count('l3', isLive(row, this.#parts.clock.now()) ? 'hit' : 'miss');
       return { known: unite(row, held), row, tier: 'l3' };
     } catch (error) {
@@ -289,6 +300,7 @@ function fillOf(
   kind: 'value' | 'log',
   { address, row, shared }: CopyUp,
 ): SharedBackfill | undefined {
+  if (isEncrypted(row)) return undefined;
   const { cut } = shared.meta;
   if (row?.kind === 'value') return { kind: 'value', write: row, cut };
   if (row?.kind === 'log') return { kind: 'log', write: row, cut };

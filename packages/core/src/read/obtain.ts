@@ -29,6 +29,7 @@ import type { CallBounds } from '../deadline.ts';
 import { OverloadedError } from '../errors.ts';
 import type { Address, AddressId } from '../model/key.ts';
 import type { DerivedHeld, TakeMode } from '../tiers/derived.ts';
+import type { DerivedStore } from './derived-store.ts';
 import type { Attempt, DerivedTales, DerivedTiers, Found, SharedSaid } from './derived-tiers.ts';
 import { type Answer, Flight, type Waited } from './flight.ts';
 import type { Loaded } from './load.ts';
@@ -37,6 +38,7 @@ import { answerOfCopy, type DerivedSpace, isEarly, stockOf } from './stocked.ts'
 export interface ObtainParts {
   readonly clock: Clock;
   readonly tiers: DerivedTiers;
+  readonly store: DerivedStore;
   readonly tags: HeardTags;
   /** Others could tell this process that something is old. */
   readonly hasOthers: boolean;
@@ -77,12 +79,13 @@ export class Obtain {
     const { clock, tags, tales } = this.#parts;
     const { space, address } = request;
     const until = clock.monotonic() + bounds.deadlineMs;
-    for (;;) {
+    for (let stale = copy; ; stale = undefined) {
       const asked = tags.sequence;
-      const flight = this.#join(address.id) ?? this.#start(request, 'miss', copy);
+      const flight = this.#join(address.id) ?? this.#start(request, 'miss', stale);
       const waited = await flight.wait({
         signal: bounds.signal,
         deadlineMs: Math.max(0, until - clock.monotonic()),
+        givenMs: bounds.deadlineMs,
         softMs: space.policy.softMs,
         isStaleWelcome: true,
         what: `a read of ${space.name}`,
@@ -98,10 +101,13 @@ export class Obtain {
 
   /** Loads, whatever there is. Others who ask meanwhile are given what there is, or wait along. */
   async refresh(request: Request, bounds: CallBounds): Promise<Answer> {
+    // Without L2 there is no lease to take away from who is loading.
+    if (!this.#parts.hasOthers) this.#parts.tiers.outdate(request.address.id);
     const flight = this.#start(request, 'force', undefined);
     const { answer } = await flight.wait({
       signal: bounds.signal,
       deadlineMs: bounds.deadlineMs,
+      givenMs: bounds.deadlineMs,
       softMs: undefined,
       isStaleWelcome: false,
       what: `a refresh of ${request.space.name}`,
@@ -123,12 +129,12 @@ export class Obtain {
 
   /** What L2, or L3, has under this key; loads nothing. */
   async look(space: DerivedSpace, address: Address): Promise<Answer | undefined> {
-    const { tiers } = this.#parts;
+    const { tiers, store } = this.#parts;
     const attempt = tiers.begin(address);
     try {
       const said = await tiers.askShared(space, 'look', attempt);
       if (said.kind === 'fresh') {
-        tiers.keep(space, attempt, said.found);
+        store.keep(space, attempt, said.found);
         return said.found.answer;
       }
       if (said.stale !== undefined) return said.stale.answer;
@@ -153,7 +159,8 @@ export class Obtain {
     // With L2 it is the lease that keeps two loads of one process apart.
     const early = this.#parts.hasOthers ? undefined : this.#early.get(id);
     const flight = this.#flights.get(id) ?? early;
-    return flight?.isOld === true ? undefined : flight;
+    const isOver = flight?.isOld || flight?.isOver || flight?.signal.aborted;
+    return isOver ? undefined : flight;
   }
 
   #leave(id: AddressId, flight: Flight): void {
@@ -172,7 +179,7 @@ export class Obtain {
       throw new OverloadedError(`more than ${MAX_FLIGHTS} derived values are being loaded`);
     }
     const isValid = (stale: Answer) => isInformed() && tags.isValid(stale.tagIds, stale.seen);
-    const flight = new Flight(clock, mode !== 'miss', isValid);
+    const flight = new Flight(clock, mode === 'early', isValid);
     const { id } = request.address;
     (mode === 'early' ? this.#early : this.#flights).set(id, flight);
     const running = this.#run(flight, request, mode, copy, version)
@@ -192,7 +199,7 @@ export class Obtain {
     copy: Copy | undefined,
     version: number,
   ): Promise<void> {
-    const { tiers, tales, hasOthers } = this.#parts;
+    const { tiers, store, tales, hasOthers } = this.#parts;
     const { space, address } = request;
     for (let isFirst = true; ; isFirst = false) {
       const attempt = tiers.begin(address, isFirst);
@@ -201,8 +208,8 @@ export class Obtain {
         if (isFirst && copy !== undefined) flight.offerStale(answerOfCopy(copy, 'stale'));
         const said = await tiers.askShared(space, mode, attempt);
         if (said.kind === 'fresh') {
-          tiers.keep(space, attempt, said.found);
-          flight.answer(said.found.answer);
+          store.keep(space, attempt, said.found);
+          flight.answer(said.found.answer, said.found.held.freshMs);
           return this.#refreshDue(request, said.found.held);
         }
         if (said.stale !== undefined) flight.offerStale(said.stale.answer);
@@ -210,12 +217,12 @@ export class Obtain {
           // There is nowhere to put what nobody waits for.
           if (mode === 'early' && hasOthers && said.lease === undefined) return;
           if (mode === 'early' && said.stale !== undefined && isNewer(said.stale, version)) {
-            tiers.keep(space, attempt, said.stale);
+            store.keep(space, attempt, said.stale);
             return await said.lease?.letGo();
           }
           return await this.#load(flight, request, mode, attempt, said);
         }
-        tales.lease(space, 'waited');
+        if (isFirst) tales.lease(space, 'waited');
         await this.#wait(flight, attempt, said.leaseMs);
         // Somebody else has done what this one was for.
         if (mode === 'early') return;
@@ -254,23 +261,27 @@ export class Obtain {
     attempt: Attempt,
     said: Extract<SharedSaid, { kind: 'load' }>,
   ): Promise<void> {
-    const { tiers, clock } = this.#parts;
-    const { space } = request;
+    const { tiers, store, clock } = this.#parts;
+    const { space, address } = request;
     try {
       const durable = await tiers.askDurable(space, attempt);
       const found = durable?.found;
       if (found?.answer.freshness === 'fresh' && mode === 'miss') {
-        flight.answer(found.answer);
-        return await tiers.copyUp(space, attempt, said, found);
+        flight.answer(found.answer, found.held.freshMs);
+        return await store.copyUp(space, attempt, said, found);
       }
       if (found !== undefined && said.stale === undefined) flight.offerStale(found.answer);
-      const loaded = await request.load(flight.signal, flight.stale);
-      const stock = stockOf(space, request, loaded, attempt.seen, clock);
-      flight.answer(stock.answer);
-      await tiers.store(space, attempt, said, durable, stock);
+      // Nobody may want it any more.
+      flight.signal.throwIfAborted();
+      const kept = flight.stale;
+      const loaded = await request.load(flight.signal, kept);
+      const stock = stockOf(space, request, loaded, { seen: attempt.seen, clock, kept });
+      flight.answer(stock.answer, stock.lifetime?.freshMs ?? 0);
+      await store.store(space, attempt, said, durable, stock, mode === 'force');
     } catch (error) {
       // First: whoever waits may still be content with what is stale here.
       flight.fail(error);
+      this.#leave(address.id, flight);
       await said.lease?.letGo();
     } finally {
       said.lease?.end();

@@ -5,11 +5,11 @@
 import type { Clock } from '../clock.ts';
 import type { Copy } from '../coherence/copies.ts';
 import type { HeardTags } from '../coherence/tags.ts';
-import { LoadError } from '../errors.ts';
+import { CacheError, LoadError } from '../errors.ts';
 import type { Payload } from '../model/entry.ts';
 import { isDueEarly, jittered, unitInterval } from '../model/freshness.ts';
 import type { Address, Scope } from '../model/key.ts';
-import { type TagId, tagIdsOf } from '../model/tags.ts';
+import { type TagId, tagIdsOf, tagsIn } from '../model/tags.ts';
 import type { DerivedEntry, DerivedHeld, Lifetime } from '../tiers/derived.ts';
 import type { Answer } from './flight.ts';
 import type { Loaded } from './load.ts';
@@ -49,24 +49,31 @@ export interface DerivedSpace {
 /** What a load brought, ready to be stored. */
 export interface Stock {
   readonly entry: Omit<DerivedEntry, 'version' | 'intent'>;
-  readonly lifetime: Lifetime;
+  /** `undefined`: it is not stored, and what there was stays. A life of 0 sends that away. */
+  readonly lifetime: Lifetime | undefined;
   readonly answer: Answer;
 }
 
-const NOT_STORED: Lifetime = Object.freeze({ freshMs: 0, lifeMs: 0 });
+const NO_LIFE: Lifetime = Object.freeze({ freshMs: 0, lifeMs: 0 });
+
+export interface StockParts {
+  /** The number of the heard tags when it was begun. */
+  readonly seen: number;
+  readonly clock: Clock;
+  /** What there was, where the loader said that it stays: its tags stay too. */
+  readonly kept?: Answer | undefined;
+}
 
 /** Throws where the value can't be stored, or its tags are none. */
 export function stockOf(
   space: DerivedSpace,
   { address, key }: { readonly address: Address; readonly key: unknown },
   loaded: Loaded,
-  seen: number,
-  clock: Clock,
+  { seen, clock, kept }: StockParts,
 ): Stock {
   const isNothing = loaded.value === undefined;
   const encoded = isNothing ? undefined : space.encode(loaded.value);
-  const scope = space.scopeOf(key);
-  const tags = [...space.tagsOf(key, encoded?.value), ...loaded.tags];
+  const { scope, tags } = named(space, key, encoded?.value, loaded, kept);
   const entry = { address, payload: encoded?.payload, loadMs: loaded.ms, tags, scope };
   return {
     entry,
@@ -81,15 +88,33 @@ export function stockOf(
   };
 }
 
+/** What the caller's functions say; they may throw anything. */
+function named(
+  space: DerivedSpace,
+  key: unknown,
+  value: unknown,
+  { store, tags: given }: Loaded,
+  kept: Answer | undefined,
+): Pick<DerivedEntry, 'scope' | 'tags'> {
+  try {
+    const stay = store === 'keep' && kept !== undefined ? tagsIn(kept.tagIds) : [];
+    const tags = new Set([...space.tagsOf(key, value), ...given, ...stay]);
+    return { scope: space.scopeOf(key), tags: [...tags] };
+  } catch (cause) {
+    if (cause instanceof CacheError) throw cause;
+    throw new LoadError(`the tags or the scope of ${space.name} can't be told`, { cause });
+  }
+}
+
 function lifetimeOf(
   policy: DerivedPolicy,
   { store, ttlMs }: Loaded,
   isNothing: boolean,
   clock: Clock,
-): Lifetime {
-  if (store === 'skip') return NOT_STORED;
+): Lifetime | undefined {
+  if (store === 'skip') return undefined;
   const ttl = ttlMs ?? (isNothing ? policy.negativeMs : policy.ttlMs);
-  if (ttl === 0) return NOT_STORED;
+  if (ttl === 0) return NO_LIFE;
   const freshMs = jittered(ttl, policy.jitter, unitInterval(clock.random53()));
   return { freshMs, lifeMs: isNothing ? freshMs : freshMs + policy.graceMs };
 }
@@ -100,6 +125,7 @@ export function answerOf(
   held: DerivedHeld,
   source: 'l2' | 'l3',
   seen: number,
+  clock: Clock,
 ): Answer {
   const { payload } = held.entry;
   return {
@@ -108,6 +134,7 @@ export function answerOf(
     freshness: held.freshMs > 0 ? 'fresh' : 'stale',
     tagIds: tagIdsOf(held.entry),
     seen,
+    goneAt: clock.monotonic() + held.lifeMs,
   };
 }
 
@@ -121,6 +148,7 @@ export function copyOfDerived(
 ): Copy {
   const now = clock.monotonic();
   const nearMs = Math.min(policy.nearMs, freshMs);
+  const nearLifeMs = Math.min(nearMs + policy.graceMs, lifeMs);
   return {
     kind: 'value',
     value,
@@ -130,9 +158,10 @@ export function copyOfDerived(
     bytes: entry.payload?.bytes.byteLength ?? 0,
     storedAt: clock.now(),
     derived: {
-      lifeMs: Math.min(nearMs + policy.graceMs, lifeMs),
+      lifeMs: nearLifeMs,
       freshUntil: now + nearMs,
       endsAt: now + freshMs,
+      goneAt: now + nearLifeMs,
       loadMs: entry.loadMs,
       tagIds,
       seen,
@@ -175,5 +204,6 @@ export function answerOfCopy(copy: Copy, freshness: 'fresh' | 'stale'): Answer {
     freshness,
     tagIds: derived.tagIds,
     seen: derived.seen,
+    goneAt: derived.goneAt,
   };
 }

@@ -93,8 +93,11 @@ export interface Fill extends Lifetime {
   readonly sequence: number;
 }
 
-/** `voided`: the token lost its lease, or a tag of the entry was invalidated since. */
-export type FillReply = 'held' | 'voided' | 'epoch';
+/**
+ * `voided`: the token lost its lease, or a tag of the entry was invalidated since. `full`: it is
+ * larger than the tier takes; what was there is gone.
+ */
+export type FillReply = 'held' | 'voided' | 'full' | 'epoch';
 
 /** A value that somebody sets: it ends every load under way. */
 export interface Place extends Lifetime {

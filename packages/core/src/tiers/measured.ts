@@ -8,6 +8,7 @@ import type { Clock } from '../clock.ts';
 import { TierError } from '../errors.ts';
 import { traced } from '../tracing.ts';
 import type { DurableDerived } from './derived.ts';
+import type { DurableLetters } from './letters.ts';
 import type { DurableTier } from './tier.ts';
 
 export interface MeasureOptions {
@@ -20,9 +21,13 @@ export class MeasuredTier {
   readonly #options: MeasureOptions;
   readonly tier: DurableTier;
   readonly derived: DurableDerived;
+  readonly letters: DurableLetters;
   #away = false;
 
-  constructor(tier: DurableTier & { readonly derived: DurableDerived }, options: MeasureOptions) {
+  constructor(
+    tier: DurableTier & { readonly derived: DurableDerived; readonly letters: DurableLetters },
+    options: MeasureOptions,
+  ) {
     this.#options = options;
     const run = <T>(operation: string, call: () => Promise<T>) => this.#call(operation, call);
     this.tier = {
@@ -43,7 +48,14 @@ export class MeasuredTier {
       deadLetters: (o) => run('dead_letters', () => tier.deadLetters(o)),
       close: () => tier.close(),
     };
-    const { derived } = tier;
+    const { derived, letters } = tier;
+    this.letters = {
+      list: (o) => run('letters', () => letters.list(o)),
+      get: (id, o) => run('letter', () => letters.get(id, o)),
+      keepUnsent: (unsent, o) => run('keep_unsent', () => letters.keepUnsent(unsent, o)),
+      retry: (id, o) => run('retry_letter', () => letters.retry(id, o)),
+      drop: (id, o) => run('drop_letter', () => letters.drop(id, o)),
+    };
     this.derived = {
       read: (addresses, o) => run('derived_read', () => derived.read(addresses, o)),
       put: (puts, o) => run('derived_put', () => derived.put(puts, o)),

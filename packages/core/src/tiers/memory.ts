@@ -13,6 +13,7 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
 import type { DerivedFacts } from '../model/freshness.ts';
 import type { AddressId } from '../model/key.ts';
+import type { TagId } from '../model/tags.ts';
 
 /** What L1 holds of one address. */
 export interface MemoryEntry {
@@ -119,6 +120,15 @@ export class MemoryTier {
 
   delete(id: AddressId): boolean {
     return this.#entries.delete(id);
+  }
+
+  /** Looks at every entry: for what is rare, as the erasure of a scope is. */
+  deleteBearing(tag: TagId): void {
+    // What is over is not shown by the loop.
+    this.#entries.purgeStale();
+    for (const [id, entry] of this.#entries.entries()) {
+      if (entry.derived?.tagIds.includes(tag)) this.#entries.delete(id);
+    }
   }
 
   clear(): void {

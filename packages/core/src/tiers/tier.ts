@@ -131,7 +131,7 @@ export type SharedSettle =
   | {
       readonly kind: 'log';
       readonly address: Address;
-      /** The items that L3 named, with the version that L3 holds each under. */
+      /** The items that L3 named, with the version that L3 holds each under; 0: it is to go. */
       readonly items: readonly { readonly id: string; readonly version: number }[];
       /** The deletion that L3 applied along with them; 0: none. */
       readonly erasedTo: number;
@@ -191,16 +191,23 @@ export interface SharedTier {
 
 // ---------------------------------------------------------------- L3
 
+interface Refused {
+  readonly status: 'refused';
+  readonly reason: string;
+  /** It could not even be sent: its letter is without its payload. */
+  readonly unsent?: boolean | undefined;
+}
+
 export type ApplyReply =
   | { readonly status: 'applied' }
   /** `newer` is what L3 holds instead. */
   | { readonly status: 'superseded'; readonly newer: ValueWrite }
   /** Older than what was pruned: nobody knows any more what it would overwrite. */
   | { readonly status: 'expired' }
-  /** Its scope was erased after it was written. */
+  /** Its scope was erased after it was written, or an operator dropped it. */
   | { readonly status: 'erased' }
-  /** A data error of this row alone; it is kept as a dead letter. */
-  | { readonly status: 'refused'; readonly reason: string }
+  /** A data error of this row alone; it is kept as a dead letter where that was asked for. */
+  | Refused
   /** `absent` only: there is a live row. */
   | { readonly status: 'exists' };
 
@@ -210,6 +217,8 @@ export interface DurableApply {
   readonly mark: boolean;
   /** Refuse where a live row (not deleted, not expired) is there. */
   readonly absent?: boolean | undefined;
+  /** Whether a refused row becomes a dead letter: somebody was told that it is held. Default true. */
+  readonly keep?: boolean | undefined;
 }
 
 export type InsertReply =
@@ -219,6 +228,8 @@ export type InsertReply =
       readonly versions: readonly number[];
       readonly others: boolean;
       readonly erasedTo: number;
+      /** Items that an operator dropped: not stored, and not to be kept anywhere. */
+      readonly dropped?: readonly string[] | undefined;
     }
   /** Items at or below the log's deletion, or its scope's erasure: dead. The rest was inserted. */
   | {
@@ -227,8 +238,9 @@ export type InsertReply =
       readonly versions: readonly number[];
       readonly others: boolean;
       readonly erasedTo: number;
+      readonly dropped?: readonly string[] | undefined;
     }
-  | { readonly status: 'refused'; readonly reason: string }
+  | Refused
   | { readonly status: 'exists' };
 
 export interface DurableInsert {
@@ -236,6 +248,8 @@ export interface DurableInsert {
   readonly mark: boolean;
   /** Refuse where the log has live items. */
   readonly absent?: boolean | undefined;
+  /** As in {@link DurableApply}; only a single item becomes a letter. Default true. */
+  readonly keep?: boolean | undefined;
 }
 
 export type CompareAndSetReply =

@@ -4,7 +4,8 @@
  *   applied      L3 has it. L2 settles it.
  *   superseded   L3 has something newer. L2 drops what is older, and L1 too, because no message
  *                may say so where L2 had nothing left to drop.
- *   erased       the scope, or the log up to some version, is gone. L2 purges, the outbox forgets.
+ *   erased       the scope, or the log up to some version, is gone, or an operator dropped the
+ *                write. L2 purges, the outbox forgets.
  *   expired      too old to be judged: a dead letter, and gone here and in L2.
  *   refused      a dead letter: parked here, pending in L2, until somebody decides.
  *   none         nothing is known: everything stays as it is.
@@ -52,12 +53,14 @@ export function releasesOfValue(
       return [{ tell: 'drop', id, newer: reply.newer, done: forget }];
     case 'expired':
       events.emit({ type: 'dead-letter', namespace, why: 'expired' });
+      outbox.judged(id, write);
       return [{ tell: 'purge', id, version, done: forget }];
     case 'erased':
+      removeCopy(id);
+      outbox.judged(id, write);
       return [{ tell: 'purge', id, version, done: forget }];
     case 'refused':
-      events.emit({ type: 'dead-letter', namespace, why: 'refused' });
-      outbox.park(id, write);
+      outbox.park(id, write, reply.unsent !== true);
       return [];
     default:
       return [];
@@ -65,25 +68,28 @@ export function releasesOfValue(
 }
 
 export function releasesOfLog(
-  { outbox, events }: AnswerParts,
+  { outbox, removeCopy }: AnswerParts,
   { id, write }: Row<LogWrite>,
   reply: InsertReply | undefined,
 ): Release[] {
   if (reply?.status === 'refused') {
-    events.emit({ type: 'dead-letter', namespace: write.address.namespace, why: 'refused' });
-    outbox.park(id, itemIds(write));
+    outbox.park(id, itemIds(write), reply.unsent !== true);
   }
   if (reply?.status !== 'applied' && reply?.status !== 'erased') return [];
   const dead = new Set(reply.status === 'erased' ? reply.dead : []);
+  const dropped = new Set(reply.dropped);
+  outbox.judged(id, [...dead, ...dropped]);
   const named = write.items.map((item, index) => ({
     id: item.id,
     version: reply.versions[index] ?? item.version,
   }));
-  const items = named.filter((item) => !dead.has(item.id));
+  const items = named.filter((item) => !dead.has(item.id) && !dropped.has(item.id));
   outbox.itemsInL3(id, items, write.erasedTo);
   // What L3 has erased, whoever did it: a whole entry, or the outbox, would go on showing it.
   const { erasedTo, others } = reply;
-  const settle = { kind: 'log', address: write.address, items, erasedTo, others } as const;
+  const gone = [...dropped].map((itemId) => ({ id: itemId, version: 0 }));
+  const told = [...items, ...gone];
+  const settle = { kind: 'log', address: write.address, items: told, erasedTo, others } as const;
   const done = () => {
     outbox.itemsConfirmed(
       id,
@@ -91,6 +97,7 @@ export function releasesOfLog(
       write.erasedTo,
     );
     outbox.discard(id, { version: erasedTo, intent: 0 });
+    outbox.discardItems(id, dropped);
   };
   const releases: Release[] = [{ tell: 'settle', settle, done }];
   const version = write.items.reduce(
@@ -104,8 +111,11 @@ export function releasesOfLog(
   // Under another version than was sent, L3 has had this id before, perhaps with other words: what
   // L2 holds of it must not be answered alone.
   const sent = new Map(write.items.map((item) => [item.id, item.version]));
-  if (items.some((item) => item.version !== sent.get(item.id))) {
-    const top = items.reduce((highest, item) => Math.max(highest, item.version), 0);
+  const isOther = items.some((item) => item.version !== sent.get(item.id));
+  // Copies of a log that show what was dropped have to go too, wherever they are.
+  if (isOther || dropped.size > 0) {
+    if (dropped.size > 0) removeCopy(id);
+    const top = named.reduce((highest, item) => Math.max(highest, item.version), 0);
     releases.push({ tell: 'repair', id, version: top, done: () => {} });
   }
   return releases;

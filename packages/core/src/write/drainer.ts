@@ -2,7 +2,8 @@
  * When the outbox is drained: at the interval, when it is half full, at once when the breaker
  * opens or the epoch changes, when somebody asks, and at close. One drain at a time; a request
  * that arrives during a drain starts another one after it, because what it is about may not be
- * in the running one.
+ * in the running one. What L3 refused goes along at the interval and when somebody asks, because
+ * whoever mended the cause, or dropped the write, may not have been able to say so.
  *
  * While L3 does not answer, the next attempt follows sooner than the interval, and later each
  * time: 0.25 s doubling up to 5 s.
@@ -22,6 +23,8 @@ export interface DrainerParts {
   readonly intervalMs: number;
   /** How L2 is to be told at this moment. */
   readonly via: (patience: 'foreground' | 'background') => FlushVia;
+  /** Something else than the outbox fills up with what L3 lacks. */
+  readonly isPressed?: () => boolean;
   readonly onRun: (ms: number) => void;
 }
 
@@ -45,7 +48,14 @@ export class Drainer {
   /** Something was put into the outbox. */
   nudge(): void {
     if (this.#running !== undefined || this.#isRetrying) return;
-    if (this.#parts.outbox.filling) void this.drain();
+    const { outbox, isPressed } = this.#parts;
+    if (outbox.filling || isPressed?.() === true) void this.drain();
+  }
+
+  /** {@link drain}, with what L3 refused before. */
+  drainAll(): Promise<FlushReport> {
+    this.#parts.outbox.unpark();
+    return this.drain();
   }
 
   /** Flushes everything that is unsynced when it begins. Never rejects. */
@@ -95,6 +105,7 @@ export class Drainer {
   #schedule(ms: number): void {
     this.#cancel?.();
     if (this.#closed) return;
-    this.#cancel = this.#parts.clock.after(ms, () => void this.drain());
+    const again = this.#isRetrying ? () => this.drain() : () => this.drainAll();
+    this.#cancel = this.#parts.clock.after(ms, () => void again());
   }
 }

@@ -5,7 +5,8 @@
  *   collect   the outbox's write; L2's pending entry too, where a log is flushed (whoever flushes
  *             a log sends every frame that L3 lacks, a dead process's included) or where the
  *             key is adopted.
- *   send      one call per batch and kind; L3 answers per row. No answer: all of it stays.
+ *   send      one call per batch and kind; L3 answers per row. No answer: all of it stays. What
+ *             can't be sent at all is found and kept as a dead letter (sender.ts).
  *   release   applied → settle · superseded → drop · erased, expired → purge · refused → parked
  *             here and pending in L2, because L3 keeps it as a dead letter.
  *   confirm   L2 did it: the outbox lets go. It did not: the same write again with a bypass mark,
@@ -19,15 +20,11 @@ import type { Clock } from '../clock.ts';
 import type { LogItem, LogWrite, ValueWrite } from '../model/entry.ts';
 import { type Address, type AddressId, addressOfId } from '../model/key.ts';
 import { isLive, unite } from '../model/known.ts';
-import type {
-  ApplyReply,
-  DurableTier,
-  InsertReply,
-  SharedEntry,
-  SharedTier,
-} from '../tiers/tier.ts';
+import type { DurableLetters } from '../tiers/letters.ts';
+import type { DurableTier, SharedEntry, SharedTier } from '../tiers/tier.ts';
 import { type AnswerParts, type Row, releasesOfLog, releasesOfValue } from './answers.ts';
 import { idOf, type Release, tell } from './release.ts';
+import { type Answered, Sender } from './sender.ts';
 
 export interface FlushReport {
   /** Rows that L3 has now, or something newer than them. */
@@ -54,21 +51,19 @@ export type RowOutcome = (typeof OUTCOMES)[number];
 export interface FlusherParts extends AnswerParts {
   readonly clock: Clock;
   readonly durable: DurableTier;
+  readonly letters: Pick<DurableLetters, 'keepUnsent'>;
   readonly batchSize: number;
   readonly concurrency: number;
   readonly onRows: (outcome: RowOutcome, rows: number) => void;
 }
 
-/** How a flush talks to L2: `undefined` where it is bypassed. `mark`: outside healthy operation. */
+/**
+ * How a flush talks to L2: `undefined` where it is bypassed. `mark`: outside healthy operation.
+ * Neither: there is no L2.
+ */
 export interface FlushVia {
   readonly shared: SharedTier | undefined;
   readonly mark: boolean;
-}
-
-/** A row with what L3 said of it; `undefined` where it did not answer. */
-interface Answered<W, R> {
-  readonly row: Row<W>;
-  readonly reply: R | undefined;
 }
 
 /** How long an adopter leaves a row alone that L3 refused. */
@@ -77,12 +72,16 @@ const MAX_REFUSED = 10_000;
 
 export class Flusher {
   readonly #refused = new Map<AddressId, number>();
+  /** Letters that were told of: a write that is refused again and again is news once. */
+  readonly #told = new Set<string>();
+  readonly #sender: Sender;
   readonly #parts: FlusherParts;
   readonly #queue: PQueue;
   readonly #busy = new Map<AddressId, Promise<unknown>>();
 
   constructor(parts: FlusherParts) {
     this.#parts = parts;
+    this.#sender = new Sender(parts);
     this.#queue = new PQueue({ concurrency: parts.concurrency });
   }
 
@@ -90,13 +89,21 @@ export class Flusher {
     return this.#busy.size;
   }
 
-  /** Flushes these keys: what the outbox holds of them and, where `adopt`, what L2 holds pending. */
+  /**
+   * Flushes these keys: what the outbox holds of them and, where `adopt`, what L2 holds pending.
+   * Where L3 turns out to be away, what has not been sent by then is not tried any more.
+   */
   async flush(ids: readonly AddressId[], via: FlushVia, adopt = false): Promise<FlushReport> {
     let report = NOTHING_FLUSHED;
     const batches: Promise<void>[] = [];
+    const since = this.#parts.clock.monotonic();
     for (let start = 0; start < ids.length; start += this.#parts.batchSize) {
       const batch = ids.slice(start, start + this.#parts.batchSize);
       const run = async () => {
+        if (this.#sender.isAwaySince(since)) {
+          report = addReports(report, { ...NOTHING_FLUSHED, failed: batch.length });
+          return;
+        }
         // Awaited before `report` is looked at: the other batches add to it meanwhile.
         const done = await this.#alone(batch, () => this.#batch(batch, via, adopt));
         report = addReports(report, done);
@@ -129,8 +136,8 @@ export class Flusher {
     const { values, logs } = await this.#collect(ids, via, adopt);
     await this.#prove(values);
     const [applied, inserted] = await Promise.all([
-      this.#apply(values, via.mark),
-      this.#insert(logs, via.mark),
+      this.#sender.apply(values, via.mark),
+      this.#sender.insert(logs, via.mark),
     ]);
     const releases = [
       ...applied.flatMap(({ row, reply }) => releasesOfValue(this.#parts, row, reply)),
@@ -139,31 +146,6 @@ export class Flusher {
     await this.#release(releases, via);
     const ms = this.#parts.clock.monotonic() - start;
     return this.#tally([...applied, ...inserted], ms);
-  }
-
-  #apply(
-    rows: readonly Row<ValueWrite>[],
-    mark: boolean,
-  ): Promise<Answered<ValueWrite, ApplyReply>[]> {
-    const writes = rows.map(({ write }) => ({ write, mark }));
-    return this.#answers(rows, () => this.#parts.durable.apply(writes));
-  }
-
-  /** Where L3 refuses several items of a log, each is sent alone: one must not hold up the others. */
-  async #insert(
-    rows: readonly Row<LogWrite>[],
-    mark: boolean,
-  ): Promise<Answered<LogWrite, InsertReply>[]> {
-    const writes = rows.map(({ write }) => ({ write, mark }));
-    const answered = await this.#answers(rows, () => this.#parts.durable.insert(writes));
-    const isMixed = ({ row, reply }: Answered<LogWrite, InsertReply>) =>
-      reply?.status === 'refused' && row.write.items.length > 1;
-    const mixed = answered.filter(isMixed);
-    if (mixed.length === 0) return answered;
-    const alone = mixed.flatMap(({ row }) =>
-      row.write.items.map((item) => ({ ...row, write: { ...row.write, items: [item] } })),
-    );
-    return [...answered.filter((one) => !isMixed(one)), ...(await this.#insert(alone, mark))];
   }
 
   async #collect(ids: readonly AddressId[], via: FlushVia, adopt: boolean) {
@@ -238,6 +220,11 @@ export class Flusher {
 
   /** Tells L2; what it does not confirm is marked, so that somebody tells it later. */
   async #release(releases: readonly Release[], via: FlushVia): Promise<void> {
+    if (via.shared === undefined && !via.mark) {
+      // There is no L2 that would have to be told.
+      for (const release of releases) release.done();
+      return;
+    }
     const unconfirmed = via.shared === undefined ? releases : await tell(releases, via.shared);
     // With `mark` the rows left their marks when they were written.
     if (unconfirmed.length === 0 || via.mark) return;
@@ -255,7 +242,7 @@ export class Flusher {
 
   #tally(
     answered: readonly {
-      readonly row: Row<unknown>;
+      readonly row: Row<ValueWrite | LogWrite>;
       readonly reply: { readonly status: string } | undefined;
     }[],
     ms: number,
@@ -265,7 +252,7 @@ export class Flusher {
     for (const { row, reply } of answered) {
       const outcome = OUTCOMES.find((one) => one === (reply?.status ?? 'failed'));
       if (outcome !== undefined) rows[outcome] += 1;
-      if (outcome === 'refused') this.#rememberRefused(row.id);
+      if (outcome === 'refused') this.#wasRefused(row);
     }
     for (const outcome of OUTCOMES) {
       if (rows[outcome] > 0) this.#parts.onRows(outcome, rows[outcome]);
@@ -281,11 +268,19 @@ export class Flusher {
     return at !== undefined && this.#parts.clock.monotonic() - at < REFUSED_MS;
   }
 
-  #rememberRefused(id: AddressId): void {
+  #wasRefused({ id, write }: Row<ValueWrite | LogWrite>): void {
     this.#refused.delete(id);
     this.#refused.set(id, this.#parts.clock.monotonic());
     const oldest = this.#refused.keys().next();
     if (this.#refused.size > MAX_REFUSED && !oldest.done) this.#refused.delete(oldest.value);
+    const stamp = write.kind === 'value' ? write.intent : write.items[0]?.id;
+    const letter = `${stamp} ${id}`;
+    if (this.#told.has(letter)) return;
+    this.#told.add(letter);
+    const first = this.#told.keys().next();
+    if (this.#told.size > MAX_REFUSED && !first.done) this.#told.delete(first.value);
+    const { namespace } = write.address;
+    this.#parts.events.emit({ type: 'dead-letter', namespace, why: 'refused' });
   }
 }
 

@@ -4,19 +4,28 @@
  * away costs L3 a few calls and not one each: the outage of Redis does not become one of Supabase.
  * Who comes alone does not wait.
  */
-import { TierError } from '../errors.ts';
+import { OverloadedError, TierError } from '../errors.ts';
+import type { LogWrite, ValueWrite } from '../model/entry.ts';
 import type { DurableTier } from '../tiers/tier.ts';
 
 /** Few enough that a call which is busy with all of them still answers in time. */
 const MAX_TOGETHER = 100;
 
-/**
- * The tier, its `apply` and `insert` gathered: of each, `atOnce` calls are under way at once, and
- * `maxWaiting` writes may wait to be sent.
- */
-export function gathered(durable: DurableTier, atOnce: number, maxWaiting: number): DurableTier {
-  const values = new Gathering(durable.apply, atOnce, maxWaiting);
-  const logs = new Gathering(durable.insert, atOnce, maxWaiting);
+export interface GatheredBounds {
+  /** Calls of each kind under way at once. */
+  readonly atOnce: number;
+  /** Writes of each kind that may wait to be sent. */
+  readonly maxWaiting: number;
+  /** What they may weigh together. */
+  readonly maxBytes: number;
+  /** One was turned away. */
+  readonly onFull: () => void;
+}
+
+/** The tier, its `apply` and `insert` gathered. */
+export function gathered(durable: DurableTier, bounds: GatheredBounds): DurableTier {
+  const values = new Gathering(durable.apply, bounds);
+  const logs = new Gathering(durable.insert, bounds);
   return {
     ...durable,
     apply: (writes) => values.send(writes),
@@ -26,42 +35,47 @@ export function gathered(durable: DurableTier, atOnce: number, maxWaiting: numbe
 
 interface Waiting<Row, Reply> {
   readonly rows: readonly Row[];
+  readonly bytes: number;
   resolve(replies: readonly Reply[]): void;
   reject(error: unknown): void;
 }
 
-class Gathering<Row, Reply> {
+class Gathering<Row extends { readonly write: ValueWrite | LogWrite }, Reply> {
   readonly #call: (rows: readonly Row[]) => Promise<readonly Reply[]>;
-  readonly #atOnce: number;
-  readonly #maxWaiting: number;
+  readonly #bounds: GatheredBounds;
   readonly #waiting: Waiting<Row, Reply>[] = [];
   #underWay = 0;
+  #bytes = 0;
 
-  constructor(
-    call: (rows: readonly Row[]) => Promise<readonly Reply[]>,
-    atOnce: number,
-    maxWaiting: number,
-  ) {
+  constructor(call: (rows: readonly Row[]) => Promise<readonly Reply[]>, bounds: GatheredBounds) {
     this.#call = call;
-    this.#atOnce = atOnce;
-    this.#maxWaiting = maxWaiting;
+    this.#bounds = bounds;
   }
 
   async send(rows: readonly Row[]): Promise<readonly Reply[]> {
-    if (this.#waiting.length >= this.#maxWaiting) {
-      const message = `more than ${this.#maxWaiting} writes wait for Supabase`;
-      throw new TierError(message, 'unreachable', { outcome: 'none' });
+    const { maxWaiting, maxBytes, onFull } = this.#bounds;
+    // Nobody waits before whoever leaves at once, so a bound of none still lets that one pass.
+    const isFull = this.#waiting.length >= maxWaiting || this.#bytes >= maxBytes;
+    if (isFull && this.#underWay >= this.#bounds.atOnce) {
+      onFull();
+      const message = `${this.#waiting.length} writes wait for Supabase, and no more may`;
+      const cause = new OverloadedError(message, { outcome: 'none' });
+      throw new TierError(message, 'unreachable', { cause, outcome: 'none' });
     }
+    const bytes = rows.reduce((sum, row) => sum + bytesOf(row.write), 0);
     return await new Promise((resolve, reject) => {
-      this.#waiting.push({ rows, resolve, reject });
+      this.#waiting.push({ rows, bytes, resolve, reject });
+      this.#bytes += bytes;
       this.#leave();
     });
   }
 
   #leave(): void {
-    if (this.#underWay >= this.#atOnce || this.#waiting.length === 0) return;
+    if (this.#underWay >= this.#bounds.atOnce || this.#waiting.length === 0) return;
     this.#underWay += 1;
-    void this.#travel(this.#waiting.splice(0, MAX_TOGETHER)).finally(() => {
+    const together = this.#waiting.splice(0, MAX_TOGETHER);
+    for (const { bytes } of together) this.#bytes -= bytes;
+    void this.#travel(together).finally(() => {
       this.#underWay -= 1;
       this.#leave();
     });
@@ -77,7 +91,20 @@ class Gathering<Row, Reply> {
         from += rows.length;
       }
     } catch (error) {
-      for (const { reject } of together) reject(error);
+      const isMixed = error instanceof TierError && error.reason === 'data' && together.length > 1;
+      if (!isMixed) {
+        for (const { reject } of together) reject(error);
+        return;
+      }
+      // One of them is at fault, and the others have nothing to do with it.
+      const half = together.length >> 1;
+      await this.#travel(together.slice(0, half));
+      await this.#travel(together.slice(half));
     }
   }
+}
+
+function bytesOf(write: ValueWrite | LogWrite): number {
+  if (write.kind === 'value') return write.payload?.bytes.byteLength ?? 0;
+  return write.items.reduce((sum, item) => sum + item.payload.bytes.byteLength, 0);
 }

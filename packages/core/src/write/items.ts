@@ -12,6 +12,7 @@ import type { CreateAssertion, DurableTier, SharedTier } from '../tiers/tier.ts'
 import { assertNew } from './create.ts';
 import {
   type Climb,
+  holders,
   type Ladder,
   type LadderParts,
   needsFloor,
@@ -32,14 +33,18 @@ export interface AppendRequest {
 export async function appendItems(ladder: Ladder, request: AppendRequest): Promise<Receipt> {
   const { outbox, clock } = ladder.parts;
   return inFlight(ladder.parts, request.address, async () => {
-    const { value: write, held } = await ladder.climb(new AppendClimb(ladder.parts, request));
+    const {
+      value: write,
+      held,
+      isJournalled,
+    } = await ladder.climb(new AppendClimb(ladder.parts, request));
     // A log that begins without items has nothing for the outbox to hold.
-    const isHeld = held === 'l2' || needsFloor(ladder.parts, request.address.id);
+    const isHeld = held !== 'l3' || needsFloor(ladder.parts, request.address.id);
     if (isHeld && write.items.length > 0) {
-      const state = held === 'l2' ? 'unsynced' : 'synced';
+      const state = held === 'l3' ? 'synced' : 'unsynced';
       outbox.holdItems(request.address, request.scope, write.items, state, clock.now());
     }
-    return { version: versionOf(write), held: [held] };
+    return { version: versionOf(write), held: holders(held, isJournalled) };
   });
 }
 
@@ -53,12 +58,16 @@ export async function deleteLog(
 ): Promise<Receipt> {
   const { outbox, clock } = ladder.parts;
   return inFlight(ladder.parts, request.address, async () => {
-    const { value: write, held } = await ladder.climb(new DeleteLogClimb(ladder.parts, request));
-    if (held === 'l2' || needsFloor(ladder.parts, request.address.id)) {
-      const state = held === 'l2' ? 'unsynced' : 'synced';
+    const {
+      value: write,
+      held,
+      isJournalled,
+    } = await ladder.climb(new DeleteLogClimb(ladder.parts, request));
+    if (held !== 'l3' || needsFloor(ladder.parts, request.address.id)) {
+      const state = held === 'l3' ? 'synced' : 'unsynced';
       outbox.holdErasure(request.address, request.scope, write.erasedTo, state, clock.now());
     }
-    return { version: write.erasedTo, held: [held] };
+    return { version: write.erasedTo, held: holders(held, isJournalled) };
   });
 }
 
@@ -86,6 +95,10 @@ class AppendClimb implements Climb<LogWrite> {
   readonly #parts: LadderParts;
   readonly #create: boolean;
   #write: LogWrite;
+
+  get write(): LogWrite {
+    return this.#write;
+  }
 
   constructor(parts: LadderParts, request: AppendRequest) {
     const { address, scope } = request;
@@ -115,7 +128,9 @@ class AppendClimb implements Climb<LogWrite> {
   }
 
   async atDurable(durable: DurableTier, mark: boolean): Promise<RungReply<LogWrite>> {
-    const [reply] = await durable.insert([{ write: this.#write, mark, absent: this.#create }]);
+    const [reply] = await durable.insert([
+      { write: this.#write, mark, absent: this.#create, keep: false },
+    ]);
     switch (reply?.status) {
       case 'applied':
         return { status: 'held', value: this.#under(reply.versions) };
@@ -145,6 +160,10 @@ class DeleteLogClimb implements Climb<LogWrite> {
   readonly through: boolean;
   readonly #parts: LadderParts;
   #write: LogWrite;
+
+  get write(): LogWrite {
+    return this.#write;
+  }
 
   constructor(
     parts: LadderParts,
@@ -176,7 +195,7 @@ class DeleteLogClimb implements Climb<LogWrite> {
     const [there] = await durable.readLogs([this.#write.address], { slice: { last: 1 } });
     const newest = there?.items.at(-1)?.version ?? 0;
     if (newest >= this.#write.erasedTo) return { status: 'again', above: newest };
-    const [reply] = await durable.insert([{ write: this.#write, mark }]);
+    const [reply] = await durable.insert([{ write: this.#write, mark, keep: false }]);
     switch (reply?.status) {
       case 'applied':
       case 'erased':

@@ -7,6 +7,8 @@
  *   rung L3   the same write (same version, same intent), with a bypass mark in the same
  *             transaction, so that whoever watches L2 brings it up to date. applied: acknowledged.
  *             superseded: propose again from the top.
+ *   journal   neither could hold it: this process's own disk does, until L3 is back. In mode
+ *             `always` it does so before L2 is asked.
  *   none      rejected; the error says whether it may take effect all the same.
  *
  * Invariants: nothing is acknowledged from memory alone; a retry is the same write; L1 gets an
@@ -23,10 +25,12 @@ import {
   UnavailableError,
   type WriteOutcome,
 } from '../errors.ts';
+import type { LogWrite, ValueWrite } from '../model/entry.ts';
 import type { AddressId } from '../model/key.ts';
 import type { VersionClock } from '../model/version.ts';
 import type { CreateAssertion, DurableTier, SharedTier } from '../tiers/tier.ts';
-import type { Outbox } from './outbox.ts';
+import type { JournalRung, Pledge } from './journal/rung.ts';
+import type { Outbox, OutboxBound } from './outbox.ts';
 
 /** Which stores hold an acknowledged write. */
 export type Holder = 'l2' | 'l3' | 'journal';
@@ -45,12 +49,14 @@ export interface LadderParts {
   /** Absent where the cache has no L2: every write goes through to L3. */
   readonly shared: SharedTier | undefined;
   readonly durable: DurableTier;
+  /** Absent where the cache has none. */
+  readonly journal?: JournalRung | undefined;
   /** L2 is not read, and will not be before every mark in L3 has been repaired. */
   readonly isBypassed: () => boolean;
   /** Something was added to the outbox. */
   readonly onHeld: () => void;
   /** The outbox is at its bound, or L2's memory is. */
-  readonly onFull: (what: 'outbox' | 'l2') => void;
+  readonly onFull: (what: OutboxBound | 'l2') => void;
 }
 
 /** What a rung said, once the details of values and logs are out of the way. */
@@ -65,8 +71,10 @@ export type RungReply<T> =
   | { readonly status: 'refused'; readonly reason: string };
 
 /** One write on its way up the rungs. */
-export interface Climb<T> {
+export interface Climb<T extends ValueWrite | LogWrite> {
   readonly namespace: string;
+  /** As it is proposed now. */
+  readonly write: T;
   /** Straight to L3. */
   readonly through: boolean;
   /** Called before every attempt after a too low one. */
@@ -77,10 +85,17 @@ export interface Climb<T> {
   assertNew?(): Promise<CreateAssertion | undefined>;
 }
 
+/** What a receipt names. */
+export function holders(held: Holder, isJournalled: boolean): readonly Holder[] {
+  return isJournalled && held !== 'journal' ? [held, 'journal'] : [held];
+}
+
 /** Where a write came to rest. */
 export interface Climbed<T> {
   readonly value: T;
   readonly held: Holder;
+  /** The journal has it, wherever else it is held. */
+  readonly isJournalled: boolean;
   /** A `create` that nobody could prove. */
   readonly unproven: boolean;
 }
@@ -95,21 +110,42 @@ export class Ladder {
     this.parts = parts;
   }
 
-  async climb<T>(climb: Climb<T>): Promise<Climbed<T>> {
+  async climb<T extends ValueWrite | LogWrite>(climb: Climb<T>): Promise<Climbed<T>> {
+    const isCreate = climb.assertNew !== undefined;
+    const pledge = climb.through ? undefined : this.parts.journal?.begin(isCreate);
+    try {
+      const climbed = await this.#climb(climb, pledge);
+      this.parts.onHeld();
+      if (climbed.held === 'l3') pledge?.inL3();
+      else pledge?.acknowledged();
+      return { ...climbed, isJournalled: pledge?.isKept === true };
+    } catch (error) {
+      throw pledge === undefined ? error : await pledge.abandon(error);
+    }
+  }
+
+  async #climb<T extends ValueWrite | LogWrite>(
+    climb: Climb<T>,
+    pledge: Pledge | undefined,
+  ): Promise<Omit<Climbed<T>, 'isJournalled'>> {
     const { shared, durable, outbox } = this.parts;
+    const first = this.parts.journal?.mode === 'always' ? pledge : undefined;
     let outcome: WriteOutcome = 'none';
     let moved = 0;
     let create = await climb.assertNew?.();
     for (let attempt = 0; attempt < MAX_PROPOSALS; attempt += 1) {
-      if (outbox.full) this.parts.onFull('outbox');
-      const canShare = shared !== undefined && !climb.through && !outbox.full;
+      await first?.keep(climb.write, outcome);
+      const { bound } = outbox;
+      if (bound !== undefined) this.parts.onFull(bound);
+      const canShare = shared !== undefined && !climb.through && bound === undefined;
       if (canShare && (climb.assertNew === undefined || create !== undefined)) {
         const reply = await this.#try(() => climb.atShared(shared, create));
         if (reply instanceof TierError) {
           if (reply.reason === 'full') this.parts.onFull('l2');
           else if (reply.outcome !== 'none') outcome = 'unknown';
         } else if (reply.status === 'held') {
-          this.parts.onHeld();
+          // L2 may have raised the versions of a log's items.
+          await first?.keep(reply.value, 'unknown');
           return { value: reply.value, held: 'l2', unproven: create?.proven === false };
         } else if (reply.status !== 'next') {
           if (reply.status === 'moved') moved += 1;
@@ -120,11 +156,15 @@ export class Ladder {
         }
       }
       const reply = await this.#try(() => climb.atDurable(durable, shared !== undefined));
-      if (reply instanceof TierError) throw this.#rejected(climb, reply, outcome);
-      if (reply.status === 'held') {
-        this.parts.onHeld();
-        return { value: reply.value, held: 'l3', unproven: false };
+      if (reply instanceof TierError) {
+        if (reply.reason === 'data') this.#again(climb, refusalOf(reply), outcome);
+        const rejection = this.#rejected(climb, reply, outcome);
+        if (pledge === undefined || !this.#mayWait(climb, reply)) throw rejection;
+        await pledge.keep(climb.write, rejection.outcome ?? 'unknown');
+        const unproven = climb.assertNew !== undefined;
+        return { value: climb.write, held: 'journal', unproven };
       }
+      if (reply.status === 'held') return { value: reply.value, held: 'l3', unproven: false };
       this.#again(climb, reply, outcome);
     }
     throw new UnavailableError(
@@ -133,8 +173,18 @@ export class Ladder {
     );
   }
 
+  /** Whether the journal may hold what L3 did not take: L3 is away, and the outbox has room. */
+  #mayWait({ write }: Climb<ValueWrite | LogWrite>, { reason }: TierError): boolean {
+    const { outbox } = this.parts;
+    return reason !== 'data' && (!outbox.full || outbox.has(write.address.id));
+  }
+
   /** True: ask again as it is. False: the assertion has to be made anew first. */
-  #again<T>(climb: Climb<T>, reply: RungReply<T>, outcome: WriteOutcome): boolean {
+  #again<T extends ValueWrite | LogWrite>(
+    climb: Climb<T>,
+    reply: RungReply<T>,
+    outcome: WriteOutcome,
+  ): boolean {
     switch (reply.status) {
       case 'again':
         if (this.parts.versions.observe(reply.above) === 'refused') {
@@ -180,6 +230,9 @@ export class Ladder {
   ): CacheError {
     const outcome = sofar === 'unknown' || cause.outcome !== 'none' ? 'unknown' : 'none';
     const options = { cause, outcome } as const;
+    if (cause.cause instanceof OverloadedError) {
+      return new OverloadedError(cause.message, options);
+    }
     if (this.parts.outbox.full) {
       return new OverloadedError(
         `too many writes of this process wait for Supabase, which does not answer`,
@@ -188,6 +241,11 @@ export class Ladder {
     }
     return new UnavailableError(`no tier could hold a write to ${climb.namespace}`, options);
   }
+}
+
+/** What L3, or a gateway before it, did not even take apart. */
+function refusalOf(error: TierError) {
+  return { status: 'refused', reason: error.message } as const;
 }
 
 /**

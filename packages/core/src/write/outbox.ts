@@ -4,11 +4,12 @@
  * States of what is held:
  *   unsynced  L2 (or the caller's retry) holds it, L3 lacks it. Flushing makes it synced.
  *   synced    L3 has it; L2 was not told, or did not confirm. Settling or repairing releases it.
- *   parked    L3 refused it (a dead letter). It stays until something newer takes its place.
+ *   parked    L3 refused it (a dead letter). It stays until something newer takes its place, or
+ *             until it is sent again: at the interval, and when L2 says that somebody settled it.
  *   released  gone from here.
  *
  * Transitions: hold → unsynced | synced · inL3: unsynced → synced · confirmed: synced → released ·
- * refused: unsynced → parked · a newer write of the key replaces a value in any state · a log's
+ * refused: unsynced → parked · unpark: parked → unsynced · a newer write of the key replaces a value in any state · a log's
  * items move one by one.
  *
  * Invariants:
@@ -19,55 +20,39 @@
  */
 import type { LogItem, LogWrite, ValueWrite } from '../model/entry.ts';
 import type { Address, AddressId, Scope } from '../model/key.ts';
-import { type Floor, type Known, unite } from '../model/known.ts';
+import type { Floor, Known } from '../model/known.ts';
 import { compareStamps, type Stamp } from '../model/version.ts';
+import {
+  ENTRY_OVERHEAD_BYTES,
+  emptyLog,
+  type Held,
+  type HeldLog,
+  type HeldState,
+  hasState,
+  isParkedAt,
+  knownOf,
+  unparkAll,
+} from './held.ts';
+import type { Outcomes } from './outcomes.ts';
 
-export type HeldState = 'unsynced' | 'synced' | 'parked';
-
-interface HeldValue {
-  readonly kind: 'value';
-  readonly write: ValueWrite;
-  state: HeldState;
-  readonly since: number;
-  readonly bytes: number;
-  /** A `create` that nobody could prove: L3 may hold an older record. */
-  readonly unproven: boolean;
-  /** Somebody wrote something newer, which this process has seen. */
-  overtaken: boolean;
-}
-
-interface HeldItem {
-  item: LogItem;
-  state: HeldState;
-}
-
-interface HeldLog {
-  readonly kind: 'log';
-  readonly address: Address;
-  scope: Scope | undefined;
-  readonly items: Map<string, HeldItem>;
-  /** The highest version that an item of it has had. */
-  top: number;
-  erasedTo: number;
-  erasure: HeldState;
-  readonly since: number;
-  bytes: number;
-}
-
-type Held = HeldValue | HeldLog;
-
-/** What weighs an entry down beside its payload: names, stamps, the map's own cost. */
-const ENTRY_OVERHEAD_BYTES = 200;
+/** Which bound is reached. */
+export type OutboxBound = 'outbox' | 'outbox-bytes';
 
 export class Outbox implements Floor {
   readonly #held = new Map<AddressId, Held>();
   readonly #maxEntries: number;
   readonly #maxBytes: number;
+  readonly #answered = new Set<AddressId>();
+  readonly #outcomes: Outcomes | undefined;
   #bytes = 0;
 
-  constructor(bounds: { readonly maxPending: number; readonly maxBytes: number }) {
+  constructor(
+    bounds: { readonly maxPending: number; readonly maxBytes: number },
+    outcomes?: Outcomes,
+  ) {
     this.#maxEntries = bounds.maxPending;
     this.#maxBytes = bounds.maxBytes;
+    this.#outcomes = outcomes;
   }
 
   floor(id: AddressId): Known | undefined {
@@ -105,7 +90,13 @@ export class Outbox implements Floor {
   }
 
   get full(): boolean {
-    return this.#held.size >= this.#maxEntries || this.#bytes >= this.#maxBytes;
+    return this.bound !== undefined;
+  }
+
+  /** The bound that is reached, if one is. */
+  get bound(): OutboxBound | undefined {
+    if (this.#held.size >= this.#maxEntries) return 'outbox';
+    return this.#bytes >= this.#maxBytes ? 'outbox-bytes' : undefined;
   }
 
   /** Half of a bound is reached: time to drain before it becomes one. */
@@ -121,6 +112,35 @@ export class Outbox implements Floor {
   /** Keys of which L2 has not confirmed what L3 has. */
   unconfirmed(): AddressId[] {
     return this.#keysIn('synced');
+  }
+
+  /** Keys of which L3 refused something. */
+  parked(): AddressId[] {
+    return this.#keysIn('parked');
+  }
+
+  /** What L3 refused is sent again with the next drain. */
+  unpark(ids: Iterable<AddressId> = this.parked()): void {
+    for (const id of ids) {
+      const held = this.#held.get(id);
+      if (held !== undefined) unparkAll(held);
+    }
+  }
+
+  /**
+   * The bus speaks of this key. Where it is about what is parked here (somebody had it stored, or
+   * dropped it, or erased its scope), L3 has another answer by now: see {@link takeAnswered}.
+   */
+  heard(id: AddressId, stamp: Stamp): void {
+    const held = this.#held.get(id);
+    if (held !== undefined && isParkedAt(held, stamp)) this.#answered.add(id);
+  }
+
+  /** Keys to be sent again, because L3 has another answer by now; each is told once. */
+  takeAnswered(): AddressId[] {
+    const ids = [...this.#answered];
+    this.#answered.clear();
+    return ids;
   }
 
   /** When the oldest unsynced write was acknowledged, in ms since 1970. */
@@ -143,6 +163,10 @@ export class Outbox implements Floor {
   /** An acknowledged write of a value. An older one than what is held changes nothing. */
   holdValue(write: ValueWrite, state: 'unsynced' | 'synced', now: number, unproven = false): void {
     const there = this.#held.get(write.address.id);
+    const isNewer = there?.kind === 'value' && compareStamps(there.write, write) >= 0;
+    if (state === 'synced' || (isNewer && there.state !== 'unsynced')) {
+      this.#outcomes?.valueDone(write.address.id, write);
+    }
     if (there?.kind === 'value') {
       const order = compareStamps(write, there.write);
       if (order < 0) return;
@@ -153,16 +177,8 @@ export class Outbox implements Floor {
     }
     const bytes = ENTRY_OVERHEAD_BYTES + (write.payload?.bytes.byteLength ?? 0);
     const since = there?.kind === 'value' && there.state === 'unsynced' ? there.since : now;
-    const value = {
-      kind: 'value',
-      write,
-      state,
-      since,
-      bytes,
-      unproven,
-      overtaken: false,
-    } as const;
-    this.#replace(write.address.id, { ...value });
+    const rest = { state, since, bytes, unproven, overtaken: false };
+    this.#replace(write.address.id, { kind: 'value', write, ...rest });
   }
 
   /** Acknowledged items of a log. */
@@ -174,6 +190,13 @@ export class Outbox implements Floor {
     now: number,
   ): void {
     const held = this.#log(address, scope, now);
+    const isDone = ({ id }: LogItem) => (held.items.get(id)?.state ?? state) === 'synced';
+    const done = state === 'synced' ? items : items.filter(isDone);
+    if (done.length > 0)
+      this.judged(
+        address.id,
+        done.map(({ id }) => id),
+      );
     for (const item of items) {
       const there = held.items.get(item.id);
       if (there !== undefined && there.state === 'synced') continue;
@@ -193,14 +216,12 @@ export class Outbox implements Floor {
     now: number,
   ): void {
     const held = this.#log(address, scope, now);
+    const isOlder = version < held.erasedTo && held.erasure !== 'unsynced';
+    if (state === 'synced' || isOlder) this.#outcomes?.erasureDone(address.id, version);
     if (version < held.erasedTo) return;
     held.erasedTo = version;
     held.erasure = state;
-    for (const [id, { item }] of held.items) {
-      if (item.version > version) continue;
-      held.items.delete(id);
-      this.#weigh(held, -ENTRY_OVERHEAD_BYTES - item.payload.bytes.byteLength);
-    }
+    this.#letGoUpTo(held, version);
   }
 
   #log(address: Address, scope: Scope | undefined, now: number): HeldLog {
@@ -209,23 +230,14 @@ export class Outbox implements Floor {
       there.scope ??= scope;
       return there;
     }
-    const held: HeldLog = {
-      kind: 'log',
-      address,
-      scope,
-      items: new Map(),
-      top: 0,
-      erasedTo: 0,
-      erasure: 'synced',
-      since: now,
-      bytes: ENTRY_OVERHEAD_BYTES,
-    };
+    const held = emptyLog(address, scope, now);
     this.#replace(address.id, held);
     return held;
   }
 
   /** L3 has this write of a value. True where it is still the one held. */
   valueInL3(id: AddressId, stamp: Stamp): boolean {
+    this.#outcomes?.valueDone(id, stamp);
     const held = this.#held.get(id);
     if (held?.kind !== 'value' || compareStamps(held.write, stamp) !== 0) return false;
     held.state = 'synced';
@@ -238,6 +250,9 @@ export class Outbox implements Floor {
     items: readonly { readonly id: string; readonly version: number }[],
     erasedTo: number,
   ): void {
+    const ids = items.map((item) => item.id);
+    this.#outcomes?.itemsDone(id, ids);
+    this.#outcomes?.erasureDone(id, erasedTo);
     const held = this.#held.get(id);
     if (held?.kind !== 'log') return;
     for (const named of items) {
@@ -249,18 +264,31 @@ export class Outbox implements Floor {
     if (erasedTo >= held.erasedTo) held.erasure = 'synced';
   }
 
-  /** L3 refused it, or these items of it; it stays a floor, and no drain sends it again. */
-  park(id: AddressId, refused: Stamp | Iterable<string>): void {
+  /**
+   * L3 refused it, or these items of it; it stays a floor until it is sent again. `isKept`: L3 has
+   * its bytes, as a dead letter.
+   */
+  park(id: AddressId, refused: Stamp | Iterable<string>, isKept: boolean): void {
     const held = this.#held.get(id);
     if ('version' in refused) {
+      if (isKept) this.#outcomes?.valueDone(id, refused);
       if (held?.kind !== 'value') return;
       if (compareStamps(held.write, refused) === 0) held.state = 'parked';
-    } else if (held?.kind === 'log') {
+      return;
+    }
+    if (isKept) this.#outcomes?.itemsDone(id, refused);
+    if (held?.kind === 'log') {
       for (const itemId of refused) {
         const there = held.items.get(itemId);
         if (there?.state === 'unsynced') there.state = 'parked';
       }
     }
+  }
+
+  /** L3 wants no such write, or keeps it as a dead letter; L2 has to be told first. */
+  judged(id: AddressId, done: Stamp | readonly string[]): void {
+    if ('version' in done) this.#outcomes?.valueDone(id, done);
+    else this.#outcomes?.itemsDone(id, done);
   }
 
   /** L2 confirmed a settle, drop or repair at `stamp`: what is synced and not newer is released. */
@@ -278,8 +306,7 @@ export class Outbox implements Floor {
     for (const itemId of itemIds) {
       const there = held.items.get(itemId);
       if (there?.state !== 'synced') continue;
-      held.items.delete(itemId);
-      this.#weigh(held, -ENTRY_OVERHEAD_BYTES - there.item.payload.bytes.byteLength);
+      this.#letGo(held, there.item);
     }
     if (held.erasure === 'synced' && held.erasedTo <= erasedTo) held.erasedTo = 0;
     if (held.items.size === 0 && held.erasedTo === 0) this.#remove(id);
@@ -287,18 +314,28 @@ export class Outbox implements Floor {
 
   /** Purged: superseded in L3 by something newer, expired or erased. */
   discard(id: AddressId, upTo: Stamp): void {
+    this.#outcomes?.valueDone(id, upTo);
+    this.#outcomes?.erasureDone(id, upTo.version);
     const held = this.#held.get(id);
     if (held?.kind === 'value') {
       if (compareStamps(held.write, upTo) <= 0) this.#remove(id);
     } else if (held?.kind === 'log') {
-      for (const [itemId, there] of held.items) {
-        if (there.item.version > upTo.version) continue;
-        held.items.delete(itemId);
-        this.#weigh(held, -ENTRY_OVERHEAD_BYTES - there.item.payload.bytes.byteLength);
-      }
+      this.#letGoUpTo(held, upTo.version);
       if (held.erasedTo <= upTo.version) held.erasedTo = 0;
       if (held.items.size === 0 && held.erasedTo === 0) this.#remove(id);
     }
+  }
+
+  /** An operator dropped these items. */
+  discardItems(id: AddressId, itemIds: Iterable<string>): void {
+    this.#outcomes?.itemsDone(id, itemIds);
+    const held = this.#held.get(id);
+    if (held?.kind !== 'log') return;
+    for (const itemId of itemIds) {
+      const there = held.items.get(itemId);
+      if (there !== undefined) this.#letGo(held, there.item);
+    }
+    if (held.items.size === 0 && held.erasedTo === 0) this.#remove(id);
   }
 
   /** What a flush sends of this key. */
@@ -339,35 +376,23 @@ export class Outbox implements Floor {
     const held = this.#held.get(id);
     if (held === undefined) return;
     this.#held.delete(id);
+    this.#answered.delete(id);
     this.#bytes -= held.bytes;
+  }
+
+  #letGoUpTo(held: HeldLog, version: number): void {
+    for (const { item } of held.items.values()) {
+      if (item.version <= version) this.#letGo(held, item);
+    }
+  }
+
+  #letGo(held: HeldLog, item: LogItem): void {
+    held.items.delete(item.id);
+    this.#weigh(held, -ENTRY_OVERHEAD_BYTES - item.payload.bytes.byteLength);
   }
 
   #weigh(held: HeldLog, bytes: number): void {
     held.bytes += bytes;
     this.#bytes += bytes;
   }
-}
-
-function hasState(held: Held, state: HeldState): boolean {
-  if (held.kind === 'value') return held.state === state;
-  if (held.erasedTo > 0 && held.erasure === state) return true;
-  for (const item of held.items.values()) if (item.state === state) return true;
-  return false;
-}
-
-function knownOf(held: HeldLog, only?: HeldState): LogWrite {
-  const items: LogItem[] = [];
-  for (const there of held.items.values()) {
-    if (only === undefined || there.state === only) items.push(there.item);
-  }
-  const bare: LogWrite = {
-    kind: 'log',
-    address: held.address,
-    items: [],
-    erasedTo: 0,
-    scope: held.scope,
-  };
-  // Uniting with nothing sorts the items and drops the dead ones.
-  const sorted = unite(bare, { ...bare, items, erasedTo: held.erasedTo });
-  return sorted?.kind === 'log' ? sorted : bare;
 }

@@ -1,6 +1,7 @@
 /**
  * What one instance does for the fleet, every second, while L2 is there:
  *  - lifts the floor under its own writes that went around L2;
+ *  - sends again what L3 refused of it, where L2 said that L3 has another answer by now;
  *  - where it holds the lease, repairs everybody's bypass marks;
  *  - where it holds the lease, adopts what dead instances left pending.
  *
@@ -14,6 +15,7 @@ import type { SharedFleet } from '../tiers/fleet.ts';
 import type { SharedTier } from '../tiers/tier.ts';
 import { adopt } from './adopt.ts';
 import type { Flusher } from './flusher.ts';
+import type { Outbox } from './outbox.ts';
 import type { Repair } from './repair.ts';
 
 const ROUND_MS = 1000;
@@ -27,6 +29,7 @@ export interface UpkeepParts {
   readonly instance: string;
   readonly fleet: SharedFleet;
   readonly shared: SharedTier;
+  readonly outbox: Outbox;
   readonly repair: Repair;
   readonly flusher: Flusher;
   readonly events: EventHub;
@@ -69,11 +72,20 @@ export class Upkeep {
     const { fleet, instance, repair, shared, healthy } = this.#parts;
     if (!healthy()) return;
     await this.#attempt('own-repair', () => repair.own(shared));
+    await this.#attempt('letters', () => this.#sendAnswered());
     await this.#attempt('upkeep', async () => {
       if (!(await fleet.lease('upkeep', instance, LEASE_MS))) return;
       await repair.marks(shared);
       await this.#adopt();
     });
+  }
+
+  async #sendAnswered(): Promise<void> {
+    const { outbox, flusher, shared } = this.#parts;
+    const ids = outbox.takeAnswered();
+    if (ids.length === 0) return;
+    outbox.unpark(ids);
+    await flusher.flush(ids, { shared, mark: false }, true);
   }
 
   async #adopt(): Promise<void> {

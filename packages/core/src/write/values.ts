@@ -14,7 +14,14 @@ import type {
   SharedTier,
 } from '../tiers/tier.ts';
 import { assertNew } from './create.ts';
-import { type Climb, type Ladder, needsFloor, type Receipt, type RungReply } from './ladder.ts';
+import {
+  type Climb,
+  holders,
+  type Ladder,
+  needsFloor,
+  type Receipt,
+  type RungReply,
+} from './ladder.ts';
 
 export interface ValueRequest {
   readonly address: Address;
@@ -36,16 +43,18 @@ export async function writeValue(ladder: Ladder, request: ValueRequest): Promise
   copies.move(request.address.id);
   const climb = new ValueClimb(ladder, request, versions.proposeStamp());
   try {
-    const { value: write, held, unproven } = await ladder.climb(climb);
-    if (held === 'l2') {
+    const { value: write, held, unproven, isJournalled } = await ladder.climb(climb);
+    const { version } = write;
+    if (held !== 'l3') {
       outbox.holdValue(write, 'unsynced', clock.now(), unproven);
-      copies.wrote(ticket, write, request.copy(write));
-      return { version: write.version, held: ['l2'] };
+      copies.wrote(ticket, write, held === 'l2' ? request.copy(write) : undefined);
+      return { version, held: holders(held, isJournalled) };
     }
     const settled = await settleThrough(ladder, write);
     // L2 was told, which is not to say that it holds this: it may have something newer.
     copies.wrote(ticket, write, undefined);
-    return { version: write.version, held: settled ? ['l2', 'l3'] : ['l3'] };
+    const where = holders('l3', isJournalled);
+    return { version, held: settled ? ['l2', ...where] : where };
   } finally {
     copies.leave(ticket);
   }
@@ -78,6 +87,10 @@ class ValueClimb implements Climb<ValueWrite> {
   readonly #create: boolean;
   #write: ValueWrite;
 
+  get write(): ValueWrite {
+    return this.#write;
+  }
+
   constructor(
     ladder: Ladder,
     request: ValueRequest,
@@ -105,7 +118,10 @@ class ValueClimb implements Climb<ValueWrite> {
   }
 
   async atDurable(durable: DurableTier, mark: boolean): Promise<RungReply<ValueWrite>> {
-    const [reply] = await durable.apply([{ write: this.#write, mark, absent: this.#create }]);
+    const [reply] = await durable.apply([
+      // Whoever is refused is told so: nobody has to keep it.
+      { write: this.#write, mark, absent: this.#create, keep: false },
+    ]);
     if (reply?.status === 'applied') return { status: 'held', value: this.#write };
     return ofApply(reply, durable);
   }

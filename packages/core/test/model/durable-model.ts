@@ -5,6 +5,7 @@
  *
  * What is refused, and why, comes from the options: a real server finds its own reasons.
  */
+import { createHash } from 'node:crypto';
 import type { LogItem, LogWrite, ValueWrite } from '../../src/model/entry.ts';
 import { compareItems } from '../../src/model/entry.ts';
 import type { Address, AddressId, Scope } from '../../src/model/key.ts';
@@ -19,11 +20,11 @@ export interface DurableModelOptions {
   readonly derived?: DurableDerivedModelOptions;
 }
 
-/** One per refused write; another attempt at the same write counts up. */
+/** One per refused write that was to be kept; another attempt at the same write counts up. */
 export interface DeadLetter {
   readonly address: Address;
   readonly kind: 'value' | 'log';
-  /** Of a log: the highest version of its items and its deletion, and intent 0. */
+  /** Of a log: its one item's version, and an intent made of the item's id; or its deletion's, and 0. */
   readonly stamp: Stamp;
   readonly write: ValueWrite | LogWrite;
   readonly reason: string;
@@ -84,7 +85,20 @@ export class DurableModel {
   }
 
   apply(apply: tier.DurableApply, now: number): tier.ApplyReply {
-    const { write, mark, absent } = apply;
+    const reply = this.#apply(apply, now);
+    const row = this.#rows.get(apply.write.address.id);
+    for (const [id, { kind, address, stamp }] of this.#deadLetters) {
+      if (kind !== 'value' || address.id !== apply.write.address.id) continue;
+      const isErased = reply.status === 'erased' && compareStamps(stamp, apply.write) === 0;
+      if (isErased || (row !== undefined && compareStamps(stamp, row) <= 0)) {
+        this.#deadLetters.delete(id);
+      }
+    }
+    return reply;
+  }
+
+  #apply(apply: tier.DurableApply, now: number): tier.ApplyReply {
+    const { write, mark, absent, keep = true } = apply;
     const row = this.#rows.get(write.address.id);
     if (row !== undefined && compareStamps(row, write) === 0) {
       if (mark) this.#mark(write.address, 'value', row);
@@ -95,7 +109,7 @@ export class DurableModel {
       if (mark) this.#mark(write.address, 'value', row);
       return { status: 'superseded', newer: row };
     }
-    const refusal = this.#barred(write, row);
+    const refusal = this.#barred(write, row, keep);
     if (refusal !== undefined) return refusal;
     this.#setRow(write, now);
     if (mark) this.#mark(write.address, 'value', write);
@@ -110,7 +124,7 @@ export class DurableModel {
       if (!isBase || (row !== undefined && write.version <= row.version)) {
         return { status: 'mismatch', current: row };
       }
-      const refusal = this.#barred(write, row);
+      const refusal = this.#barred(write, row, false);
       if (refusal !== undefined) return refusal;
       this.#setRow(write, now);
     }
@@ -119,12 +133,12 @@ export class DurableModel {
   }
 
   /** What keeps a write out that is newer than the row, in this order. */
-  #barred(write: ValueWrite, row: ValueWrite | undefined) {
+  #barred(write: ValueWrite, row: ValueWrite | undefined, keep: boolean) {
     if (write.version <= this.#fenceOf(write.scope)) return { status: 'erased' } as const;
     if (row === undefined && write.version <= this.#prunedTo) return { status: 'expired' } as const;
     const reason = this.#refuses(write);
     if (reason === undefined) return undefined;
-    this.#refuse(write, write, reason);
+    if (keep) this.#refuse(write, write, reason);
     return { status: 'refused', reason } as const;
   }
 
@@ -152,14 +166,27 @@ export class DurableModel {
 
   /** One log. The deletion comes first, then the items, by id: the first version of an id stands. */
   insert(insert: tier.DurableInsert): tier.InsertReply {
-    const { write, mark, absent } = insert;
+    const reply = this.#insert(insert);
+    const log = this.#logs.get(insert.write.address.id);
+    for (const [id, { kind, address, write }] of this.#deadLetters) {
+      if (kind !== 'log' || address.id !== log?.address.id || write.kind !== 'log') continue;
+      const lacks = write.items.some(
+        (item) => item.version > log.erasedTo && !log.items.has(item.id),
+      );
+      if (!lacks && write.erasedTo <= log.erasedTo) this.#deadLetters.delete(id);
+    }
+    return reply;
+  }
+
+  #insert(insert: tier.DurableInsert): tier.InsertReply {
+    const { write, mark, absent, keep = true } = insert;
     const { address } = write;
     const found = this.#logs.get(address.id);
     const named = new Set(write.items.map((item) => item.id));
     if (absent && found && hasOthers(found.items, named)) return { status: 'exists' };
     const reason = this.#refuses(write);
     if (reason !== undefined) {
-      this.#refuse(write, { version: highest(write), intent: 0 }, reason);
+      if (keep && write.items.length <= 1) this.#refuse(write, stampOfLetter(write), reason);
       return { status: 'refused', reason };
     }
     const erasedTo = Math.max(found?.erasedTo ?? 0, write.erasedTo);
@@ -356,8 +383,11 @@ function isGone(row: ValueWrite, now: number): boolean {
   return row.payload === undefined || (row.expiresAt > 0 && row.expiresAt <= now);
 }
 
-function highest(write: LogWrite): number {
-  return write.items.reduce((version, item) => Math.max(version, item.version), write.erasedTo);
+/** 52 bits of the item's id, as `cache_item_intent` has them. */
+function stampOfLetter({ items: [item], erasedTo }: LogWrite): Stamp {
+  if (item === undefined) return { version: erasedTo, intent: 0 };
+  const hash = createHash('sha256').update(item.id).digest('hex');
+  return { version: item.version, intent: Number.parseInt(hash.slice(0, 13), 16) };
 }
 
 function hasOthers(items: ReadonlyMap<string, LogItem>, named: ReadonlySet<string>): boolean {

@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { type Environment, optionsFromEnv } from '../../src/env.ts';
 import { environmentVariables, type VariableName } from '../../src/env-variables.ts';
@@ -74,6 +75,17 @@ test('every variable reaches its option, in its unit', () => {
     sync: { batchSize: 100, intervalMs: 2000 },
     compression: { threshold: 0, algorithm: 'zlib' },
   });
+});
+
+test('a journal takes a directory that is there, and its mode', () => {
+  const env = { ...project, CACHE_JOURNAL_DIR: tmpdir() };
+  expect(resolveOptions(optionsFromEnv(env)).journal).toMatchObject({
+    dir: tmpdir(),
+    mode: 'fallback',
+    maxBytes: 256 * 1024 * 1024,
+  });
+  expect(optionsFromEnv({ ...env, CACHE_JOURNAL_MODE: 'Always' }).journal?.mode).toBe('always');
+  expect(optionsFromEnv({ ...project, CACHE_JOURNAL_DIR: 'off' }).journal).toBeUndefined();
 });
 
 test('every variable that is read is listed, and every one that is listed is read', () => {
@@ -184,11 +196,15 @@ test.each<[Environment, string]>([
   ],
   [
     { CACHE_ENCRYPTION_KEYS: 'k1:secret' },
-    'CACHE_ENCRYPTION_KEYS is set, but this version does not have what it asks for yet: unset it',
+    'CACHE_ENCRYPTION_KEYS takes the base64 of 32 bytes for the key "k1" (openssl rand -base64 32)',
   ],
   [
-    { CACHE_JOURNAL_DIR: '/var/journal' },
-    'CACHE_JOURNAL_DIR is set, but this version does not have what it asks for yet: unset it',
+    { CACHE_JOURNAL_DIR: '/var/journal', CACHE_JOURNAL_MODE: 'sometimes' },
+    'CACHE_JOURNAL_MODE takes one of fallback, always, got "sometimes"',
+  ],
+  [
+    { CACHE_JOURNAL_MODE: 'always' },
+    'CACHE_JOURNAL_MODE is always, but CACHE_JOURNAL_DIR is not set: it takes the path of a directory',
   ],
 ])(
   'a value that can not be used is one line with the variable, what it got and what it takes: %#',

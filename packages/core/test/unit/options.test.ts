@@ -79,8 +79,7 @@ test('the descriptions of tiers are plain and frozen', () => {
 
 test.each([
   [{ l1: memory(), cache: true }, 'unknown option "cache"'],
-  [{ l1: memory(), journal: { dir: '/tmp' } }, 'unknown option "journal"'],
-  [{ l1: memory(), encryption: {} }, 'unknown option "encryption"'],
+  [{ l1: memory(), journal: { dir: '/tmp', size: 1 } }, 'unknown option "journal.size"'],
   [{ l1: { kind: 'memory', size: 3 } }, 'unknown option "l1.size"'],
   [{ l2: { ...redis({ url }), breaker: { failure: 3 } } }, 'unknown option "l2.breaker.failure"'],
   [{ l1: memory(), sync: { 'batch-size': 1 } }, 'unknown option "sync.batch-size"'],
@@ -92,6 +91,7 @@ test.each([
   [undefined, 'createCache takes an object of options, got nothing'],
   ['redis', 'createCache takes an object of options, got "redis"'],
   [{}, 'createCache takes at least one of the options l1, l2 and l3'],
+  [{ l1: memory(), journal: { dir: '/tmp' } }, 'option "journal" needs the option l3'],
   [{ l1: true }, 'option "l1" takes what memory({…}) returns, got true'],
   [{ l1: { max: 3 } }, 'option "l1" takes what memory({…}) returns, got an object'],
   [{ l2: memory() }, 'option "l2" takes what redis({…}) returns, got an object'],

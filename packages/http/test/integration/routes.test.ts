@@ -79,6 +79,7 @@ beforeAll(async () => {
     l3: supabase({ url: 'http://127.0.0.1:1', key: 'none', timeout: '200ms' }),
   });
   lost.records<Call>('calls', { scope });
+  lost.derived<string, string>('words');
   // Until the bus is proven alive, L1 is not served.
   await vi.waitUntil(() => cache.stats().bus.connected, { timeout: 10_000 });
   app = routesOf(cache);
@@ -297,6 +298,13 @@ describe('administration', () => {
     expect(held).toMatchObject({ l3: { deleted: false } });
   });
 
+  test('a derived value that can not be removed everywhere is 503', async () => {
+    const path = '/admin/cache/entries/words/hello';
+    const answer = await askLost(path, { method: 'DELETE', headers: admin });
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(await answer.json()).toMatchObject({ code: 'UNAVAILABLE', outcome: expect.any(String) });
+  });
+
   test('a namespace that is not open here is 404, a bad name or key 400', async () => {
     for (const method of ['GET', 'DELETE']) {
       const status = async (path: string): Promise<number> =>
@@ -505,6 +513,9 @@ test('every documented answer was produced by a test, and no other', async () =>
   const document = await documentOf(app);
   expect(document.openapi).toBe('3.1.0');
   expect(Object.keys(document.paths).sort()).toEqual([
+    '/admin/cache/dead-letters',
+    '/admin/cache/dead-letters/{id}',
+    '/admin/cache/dead-letters/{id}/retry',
     '/admin/cache/entries/{namespace}/{key}',
     '/admin/cache/invalidate',
     '/admin/cache/scopes/{kind}/{id}',
@@ -516,6 +527,9 @@ test('every documented answer was produced by a test, and no other', async () =>
     '/metrics',
     '/readyz',
   ]);
-  expect(coverage.missing(document)).toEqual([]);
-  expect(coverage.undocumented(document)).toEqual([]);
+  // Dead letters have a file of their own, because they need a Supabase that refuses rows.
+  const paths = Object.entries(document.paths).filter(([path]) => !path.includes('dead-letters'));
+  const own = { ...document, paths: Object.fromEntries(paths) };
+  expect(coverage.missing(own)).toEqual([]);
+  expect(coverage.undocumented(own)).toEqual([]);
 });

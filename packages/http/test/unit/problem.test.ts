@@ -29,7 +29,7 @@ test.each([
   const response = problemOf(error).response();
   expect(response.status).toBe(status);
   expect(response.headers.get('content-type')).toBe('application/problem+json');
-  expect(response.headers.get('retry-after')).toBe(status === 503 ? '1' : null);
+  expect(response.headers.get('retry-after')).toBe(status === 502 || status === 503 ? '1' : null);
   expect(await response.json()).toMatchObject({
     type: 'about:blank',
     status,

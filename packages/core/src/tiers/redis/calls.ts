@@ -1,5 +1,6 @@
 /** The commands of the tier as calls of scripts: what each is given, and in which order. */
 
+import type { Cipher } from '../../codec/encryption.ts';
 import { encodeLog, encodeValue } from '../../codec/envelope.ts';
 import { encodeFrame, type PackedItem, packItems } from '../../codec/frames.ts';
 import { type Compressor, packPayload } from '../../codec/payload.ts';
@@ -27,12 +28,20 @@ export interface PackedLog {
 /** A write whose payloads are packed: all that is slow is done before the epoch is asked for. */
 export type PackedWrite = PackedValue | PackedLog;
 
+/** How payloads are packed: what a namespace's compressor makes of them, and then the cipher. */
+export interface Packing {
+  readonly compressor: Compressor | undefined;
+  readonly cipher: Cipher | undefined;
+}
+
 export async function packValue(
   write: ValueWrite,
-  compressor: Compressor | undefined,
+  { compressor, cipher }: Packing,
 ): Promise<PackedValue> {
-  if (write.payload === undefined) return { write, packed: undefined, largest: 0 };
-  const packing = packPayload(write.payload, compressor);
+  const { payload, address } = write;
+  if (payload === undefined) return { write, packed: undefined, largest: 0 };
+  const protection = cipher && { cipher, owner: { kind: 'value', address } as const };
+  const packing = packPayload(payload, compressor, protection);
   const packed = packing instanceof Promise ? await packing : packing;
   return { write, packed, largest: packed.byteLength };
 }
@@ -40,9 +49,10 @@ export async function packValue(
 export async function packLog(
   write: LogWrite,
   synced: boolean,
-  compressor: Compressor | undefined,
+  { compressor, cipher }: Packing,
 ): Promise<PackedLog> {
-  const items = await packItems(write.items, synced, compressor);
+  const protection = { cipher, address: write.address };
+  const items = await packItems(write.items, synced, compressor, protection);
   const largest = items.reduce((most, { packed }) => Math.max(most, packed.byteLength), 0);
   return { write, items, largest };
 }

@@ -6,6 +6,7 @@
  * script took it for the answer it is asked once more, and told which entry it was.
  */
 import { type DerivedMarks, decodeDerived, encodeDerived } from '../../codec/derived-entry.ts';
+import type { Cipher } from '../../codec/encryption.ts';
 import { HEADER_BYTES } from '../../codec/header.ts';
 import { type Compressor, packPayload } from '../../codec/payload.ts';
 import { TierError } from '../../errors.ts';
@@ -29,6 +30,7 @@ const LONGEST_MS = 36_525 * 86_400_000;
 export interface RedisDerivedOptions {
   readonly shards: number;
   readonly compressor?: ((namespace: string) => Compressor | undefined) | undefined;
+  readonly cipher?: Cipher | undefined;
   /**
    * What a value may take, packed. The result of a load that is larger is not kept here, and
    * nobody else hears of it; a larger one that is placed is refused as `full`.
@@ -96,7 +98,11 @@ export class RedisDerived implements contract.SharedDerived {
       const life = fits ? one : NO_LIFE;
       return [scripts.derivedFill, entry, numberBytes(one.token), ...lifeOf(life)];
     });
-    return answers.map(replies.fillReply);
+    return answers.map((answer, i) => {
+      const reply = replies.fillReply(answer);
+      const isFull = (packed[i]?.bytes?.byteLength ?? 0) > this.#options.maxValueBytes;
+      return reply === 'held' && isFull ? 'full' : reply;
+    });
   }
 
   async place(
@@ -184,13 +190,18 @@ export class RedisDerived implements contract.SharedDerived {
       leaseText(take.leaseMs),
       header ?? '',
     ]);
-    return await Promise.all(all.map(({ address }, i) => takenOf(answers[i], address)));
+    return await Promise.all(
+      all.map(({ address }, i) => takenOf(answers[i], address, this.#options.cipher)),
+    );
   }
 
   async #pack<T extends { readonly entry: contract.DerivedEntry }>(one: T): Promise<Packed<T>> {
     const { address, payload, scope } = one.entry;
     const compressor = this.#options.compressor?.(address.namespace);
-    const bytes = payload === undefined ? undefined : await packPayload(payload, compressor);
+    if (payload === undefined) return { one, address, scope, bytes: undefined };
+    const { cipher } = this.#options;
+    const protection = cipher && { cipher, owner: { kind: 'derived', address } as const };
+    const bytes = await packPayload(payload, compressor, protection);
     return { one, address, scope, bytes };
   }
 
@@ -265,14 +276,18 @@ function isFresh(reply: contract.TakeReply): boolean {
   return reply.status === 'fresh';
 }
 
-async function takenOf(answer: unknown, address: Address): Promise<Taken> {
+async function takenOf(
+  answer: unknown,
+  address: Address,
+  cipher: Cipher | undefined,
+): Promise<Taken> {
   const found = replies.takeReply(answer);
   if (found === 'epoch') return { reply: { status: 'epoch' }, spoilt: undefined };
   const { status, bytes, unreadable, sequence, cut, leaseMs, freshMs, lifeMs } = found;
   const rest = { sequence, cut, leaseMs };
   const reply = { status, held: undefined, unreadable, ...rest } satisfies contract.TakeReply;
   if (bytes === undefined) return { reply, spoilt: undefined };
-  const stored = await decodeDerived(bytes, address);
+  const stored = await decodeDerived(bytes, address, cipher);
   if (stored === undefined) {
     return { reply: { ...reply, unreadable: true }, spoilt: bytes.subarray(0, HEADER_BYTES) };
   }

@@ -5,7 +5,13 @@
  */
 import { ConfigError, TierError } from '../../errors.ts';
 
-const REFUSED_CREDENTIALS = /^(NOAUTH|WRONGPASS|NOPERM|ERR invalid password|ERR AUTH )/;
+const REFUSED_CREDENTIALS = /^(NOAUTH|WRONGPASS|ERR invalid password|ERR AUTH )/;
+/** Refused by an access list, to a command or to a script of ours. */
+const DENIED = /^NOPERM|user executing the script can't/;
+const WHAT_IS_NEEDED = 'docs/operations.md lists what the user of Redis needs';
+/** A certificate of either side that the other does not take. */
+const UNTRUSTED =
+  /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|CERT_|ERR_TLS_CERT_|ERR_OSSL_|ERR_SSL_)/;
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
@@ -39,12 +45,31 @@ export function toTierError(error: unknown): TierError {
       outcome: 'unknown',
     });
   }
+  if (DENIED.test(cause.message)) {
+    const message = `Redis denies its user ${deniedIn(cause.message)}: ${WHAT_IS_NEEDED}`;
+    return new TierError(message, 'refused', { cause, outcome: 'none' });
+  }
   const word = /^[A-Z]+/.exec(cause.message)?.[0] ?? 'ERR';
   // A script that meets a full memory in its middle says so inside its own message.
   if (word === 'OOM' || cause.message.includes('-OOM ')) {
     return new TierError('the memory of Redis is full', 'full', { cause, outcome: 'none' });
   }
   return new TierError(`Redis refused a command: ${word}`, 'refused', { cause, outcome: 'none' });
+}
+
+/** What an access list refused. The server names a command, and neither key nor channel. */
+function deniedIn(message: string): string {
+  const command = /'([\w|-]{1,40})' command/.exec(message)?.[1];
+  if (command !== undefined) return `the command "${command}"`;
+  if (message.includes('channel')) return 'the channel "c:bus"';
+  return message.includes('keys') ? 'keys that begin with "c:"' : 'a command of a script';
+}
+
+/** The answer of `permissions.lua`. Throws `ConfigError` where something is denied. */
+export function checkPermissions(reply: unknown): void {
+  if (!Array.isArray(reply) || reply.length === 0) return;
+  const denied = reply.map((command) => `"${String(command).trim()}"`).join(', ');
+  throw new ConfigError(`Redis denies its user ${denied}: ${WHAT_IS_NEEDED}`);
 }
 
 /** What a failed connection means for whoever started the cache. */
@@ -54,6 +79,19 @@ export function toConnectError(error: unknown): ConfigError | TierError {
   if (REFUSED_CREDENTIALS.test(messageOf(cause))) {
     return new ConfigError(
       'Redis refuses the credentials: set `password` of redis() (REDIS_PASSWORD), or the user and password in its `url` (REDIS_URL)',
+      { cause: bare(cause) },
+    );
+  }
+  if (DENIED.test(messageOf(cause))) {
+    const what = deniedIn(messageOf(cause));
+    return new ConfigError(`Redis denies its user ${what}: ${WHAT_IS_NEEDED}`, {
+      cause: bare(cause),
+    });
+  }
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  if (UNTRUSTED.test(code)) {
+    return new ConfigError(
+      `TLS with Redis failed (${code}): set \`tls.ca\` of redis() to whom to trust, and \`tls.cert\` and \`tls.key\` where the server asks for a certificate`,
       { cause: bare(cause) },
     );
   }

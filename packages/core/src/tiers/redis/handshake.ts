@@ -11,6 +11,7 @@ import { readUInt53, writeUInt53 } from '../../codec/uint53.ts';
 import { TierError } from '../../errors.ts';
 import { versionAt, WARNED_SKEW_MS } from '../../model/version.ts';
 import type { ShardMeta } from '../tier.ts';
+import { checkPermissions, toTierError } from './failures.ts';
 import { indexKey, metaKey } from './keys.ts';
 import { scripts } from './scripts.ts';
 import type { Session } from './session.ts';
@@ -108,6 +109,13 @@ function foundIn(replies: readonly unknown[]): Found {
     run: String(pairs[0]?.[0] ?? ''),
     metas: pairs.map(([, meta]: readonly unknown[]) => decodeMeta(meta)),
   };
+}
+
+/** Rejects with `ConfigError` where the user of the connection may not do all that the cache needs. */
+export async function permitted(session: Session): Promise<void> {
+  const [denied] = await session.send([['EVAL', [scripts.permissions.text, 0]]]);
+  if (denied instanceof Error) throw toTierError(denied);
+  checkPermissions(denied);
 }
 
 /** Gives the server those of the scripts that it does not have. */

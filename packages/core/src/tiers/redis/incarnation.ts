@@ -14,7 +14,7 @@
  */
 import { TierError } from '../../errors.ts';
 import { abortedError, toTierError } from './failures.ts';
-import { type Epochs, type HandshakeOptions, handshake, teach } from './handshake.ts';
+import { type Epochs, type HandshakeOptions, handshake, permitted, teach } from './handshake.ts';
 import { Link } from './link.ts';
 import type { ScriptCall } from './scripts.ts';
 import { connectionTo, type Endpoint, type Session } from './session.ts';
@@ -124,10 +124,12 @@ export class Incarnation {
   }
 
   async #shake(session: Session): Promise<Epochs> {
-    const shaking = handshake(session, this.#options).then(async (epochs) => {
-      await teach(session);
-      return epochs;
-    });
+    const shaking = permitted(session)
+      .then(() => handshake(session, this.#options))
+      .then(async (epochs) => {
+        await teach(session);
+        return epochs;
+      });
     // What it waits for may be L3: a session that closes meanwhile ends the wait.
     shaking.catch(() => {});
     return await Promise.race([shaking, session.failure]);

@@ -10,6 +10,7 @@
  * says nothing about any key.
  */
 import type { Clock } from '../../clock.ts';
+import type { Cipher } from '../../codec/encryption.ts';
 import { decodeEntry } from '../../codec/envelope.ts';
 import type { Compressor } from '../../codec/payload.ts';
 import { TierError } from '../../errors.ts';
@@ -25,10 +26,10 @@ import { RedisFleet } from './fleet.ts';
 import { decodeMeta } from './handshake.ts';
 import { Incarnation } from './incarnation.ts';
 import { DISCONNECTED, infoIn, type RedisInfo } from './info.ts';
-import { addressIn, indexKey, metaKey, type Place, placeOf } from './keys.ts';
+import { indexKey, metaKey, type Place, placeOf } from './keys.ts';
 import * as replies from './replies.ts';
 import type { ScriptCall } from './scripts.ts';
-import type { RedisClient } from './session.ts';
+import type { EndpointTls, RedisClient } from './session.ts';
 
 export type { RedisInfo } from './info.ts';
 export type { RedisClient, RedisConnection } from './session.ts';
@@ -39,6 +40,7 @@ export interface RedisTierOptions {
   /** A client of the caller's, of which this makes connections of its own. It is left open. */
   readonly client?: RedisClient | undefined;
   readonly password?: string | undefined;
+  readonly tls?: EndpointTls | undefined;
   /** How long a settled entry stays. */
   readonly ttlMs: number;
   /** 1 to 99; every instance that shares the server has the same. */
@@ -46,6 +48,8 @@ export interface RedisTierOptions {
   readonly clock: Clock;
   /** Decides for each namespace whether compressing pays. Left out: nothing is compressed. */
   readonly compressor?: ((namespace: string) => Compressor | undefined) | undefined;
+  /** Left out: nothing is encrypted. */
+  readonly cipher?: Cipher | undefined;
   /** What a value or an item may take here, packed. Larger ones live in L3 alone. */
   readonly maxValueBytes: number;
   /** How many tags a shard keeps notes of. Left out: 4,096. */
@@ -76,8 +80,8 @@ export class RedisTier implements tier.SharedTier {
   readonly derived: RedisDerived;
 
   constructor(options: RedisTierOptions) {
-    const { url, client, password, clock, onEpoch, onConnection } = options;
-    const endpoint = { url, client, password };
+    const { url, client, password, tls, clock, onEpoch, onConnection } = options;
+    const endpoint = { url, client, password, tls };
     this.#options = options;
     this.#incarnation = new Incarnation({
       endpoint,
@@ -173,7 +177,9 @@ export class RedisTier implements tier.SharedTier {
       const metas = new Map(shards.map((shard, i) => [shard, decodeMeta(reply[i])] as const));
       if (shards.every((shard) => metas.get(shard)?.epoch === known.epochs[shard])) {
         const found = reply.slice(shards.length);
-        return await Promise.all(places.map((place, i) => readOne(place, found[i], metas)));
+        return await Promise.all(
+          places.map((place, i) => readOne(place, found[i], metas, this.#options.cipher)),
+        );
       }
       this.#incarnation.deny(known);
     }
@@ -200,8 +206,8 @@ export class RedisTier implements tier.SharedTier {
     const refused = answers.find((answer) => answer instanceof Error);
     if (refused !== undefined) throw toTierError(refused);
     const sizes = answers.filter((_, i) => i % 3 === 0);
-    const oldest = answers.filter((_, i) => i % 3 === 1).flatMap(members);
-    const due = answers.filter((_, i) => i % 3 === 2).flatMap(members);
+    const oldest = answers.filter((_, i) => i % 3 === 1).flatMap(replies.members);
+    const due = answers.filter((_, i) => i % 3 === 2).flatMap(replies.members);
     due.sort((a, b) => a.since - b.since || (a.address.id < b.address.id ? -1 : 1));
     return {
       addresses: due.slice(0, limit).map((member) => member.address),
@@ -337,11 +343,16 @@ export class RedisTier implements tier.SharedTier {
 
   #pack(write: tier.SharedPut['write'], synced: boolean): Promise<calls.PackedWrite> {
     if (write.kind === 'log') return this.#packLog(write, synced);
-    return calls.packValue(write, this.#options.compressor?.(write.address.namespace));
+    return calls.packValue(write, this.#packing(write));
   }
 
   #packLog(write: tier.SharedAppend['write'], synced: boolean): Promise<calls.PackedLog> {
-    return calls.packLog(write, synced, this.#options.compressor?.(write.address.namespace));
+    return calls.packLog(write, synced, this.#packing(write));
+  }
+
+  #packing({ address }: tier.SharedPut['write']): calls.Packing {
+    const { compressor, cipher } = this.#options;
+    return { compressor: compressor?.(address.namespace), cipher };
   }
 
   #isLarge(packed: calls.PackedWrite): boolean {
@@ -361,27 +372,14 @@ async function readOne(
   place: Place,
   bytes: unknown,
   metas: ReadonlyMap<number, tier.ShardMeta | undefined>,
+  cipher: Cipher | undefined,
 ): Promise<tier.SharedRead> {
   const meta = metas.get(place.shard) ?? { epoch: 0, cut: 0 };
   if (!Buffer.isBuffer(bytes)) return { entry: undefined, meta };
-  const entry = await decodeEntry(bytes, place.address, meta.epoch);
+  const entry = await decodeEntry(bytes, place.address, meta.epoch, cipher);
   // A settled entry of an earlier incarnation may be the past.
   const isPast = entry.kind !== 'unreadable' && entry.stale && !entry.pending;
   return { entry: isPast ? undefined : entry, meta };
-}
-
-interface Member {
-  readonly address: Address;
-  readonly since: number;
-}
-
-function members(reply: unknown): readonly Member[] {
-  const texts = Array.isArray(reply) ? reply.map(String) : [];
-  return texts.flatMap((id, i) => {
-    if (i % 2 === 1) return [];
-    const place = addressIn(id);
-    return place === undefined ? [] : [{ address: place, since: Number(texts[i + 1]) }];
-  });
 }
 
 function at<T>(list: readonly T[], index: number): T {

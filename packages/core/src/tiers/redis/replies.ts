@@ -1,7 +1,9 @@
 /** What the scripts answer, as data. Replies are text, so that no version passes a float. */
 import { TierError } from '../../errors.ts';
+import type { Address } from '../../model/key.ts';
 import type { FillReply, Lifetime, PlaceReply } from '../derived.ts';
 import type { AppendReply, BackfillReply, PutReply, ReleaseReply, RepairReply } from '../tier.ts';
+import { addressIn } from './keys.ts';
 
 function wordsOf(reply: unknown): readonly [status: string, ...rest: string[]] {
   if (!Array.isArray(reply)) return [String(reply)];
@@ -108,4 +110,20 @@ export function takeReply(reply: unknown): RawTake | 'epoch' {
     default:
       throw strange('take', status);
   }
+}
+
+/** A key of the pending index, and since when it is in there. */
+export interface Member {
+  readonly address: Address;
+  readonly since: number;
+}
+
+/** Of a range of the pending index with its scores; what is no key of ours is left out. */
+export function members(reply: unknown): readonly Member[] {
+  const texts = Array.isArray(reply) ? reply.map(String) : [];
+  return texts.flatMap((id, i) => {
+    if (i % 2 === 1) return [];
+    const place = addressIn(id);
+    return place === undefined ? [] : [{ address: place, since: Number(texts[i + 1]) }];
+  });
 }

@@ -74,6 +74,7 @@ export type ScriptName =
   | 'derivedInvalidate'
   | 'derivedErase'
   | 'epoch'
+  | 'permissions'
   | 'heartbeat'
   | 'lease';
 
@@ -97,6 +98,7 @@ export const scripts: Readonly<Record<ScriptName, Script>> = Object.freeze({
   derivedInvalidate: onNotes(lua(new URL('./derived-invalidate.lua', import.meta.url))),
   derivedErase: onNotes(lua(new URL('./derived-erase.lua', import.meta.url))),
   epoch: alone(lua(new URL('./epoch.lua', import.meta.url))),
+  permissions: alone(lua(new URL('./permissions.lua', import.meta.url))),
   heartbeat: alone(lua(new URL('./heartbeat.lua', import.meta.url))),
   lease: alone(lua(new URL('./lease.lua', import.meta.url))),
 });

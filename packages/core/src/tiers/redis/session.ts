@@ -38,6 +38,15 @@ export interface Endpoint {
   readonly url?: string | undefined;
   readonly client?: RedisClient | undefined;
   readonly password?: string | undefined;
+  readonly tls?: EndpointTls | undefined;
+}
+
+/** Whom to trust, and how to prove who one is, as PEM texts. */
+export interface EndpointTls {
+  readonly ca?: string | Uint8Array | undefined;
+  readonly cert?: string | Uint8Array | undefined;
+  readonly key?: string | Uint8Array | undefined;
+  readonly servername?: string | undefined;
 }
 
 /** How long a connection that is ended waits for the other side to agree. */
@@ -67,10 +76,43 @@ const OPTIONS = {
 
 /** A connection that is not open yet. */
 export function connectionTo(endpoint: Endpoint): RedisConnection {
-  const { url, client, password } = endpoint;
-  const options = password === undefined || password === '' ? OPTIONS : { ...OPTIONS, password };
+  const { url, client, password, tls } = endpoint;
+  const options = {
+    ...OPTIONS,
+    ...(password === undefined || password === '' ? {} : { password }),
+    ...(tls === undefined ? {} : { tls: connectionOptions(tls) }),
+  };
   if (client !== undefined) return client.duplicate(options);
-  return new Redis(url ?? 'redis://localhost:6379', options);
+  const { href } = addressOf(url ?? 'redis://localhost:6379', password);
+  return new Redis(href, options satisfies RedisOptions);
+}
+
+/**
+ * The URL as the client is to read it, which prefers it to any option: with the password that
+ * goes before one in it, the scheme in lower case (it knows TLS by no other), and of its query
+ * only what does not touch the protocol.
+ */
+export function addressOf(url: string, password: string | undefined): URL {
+  const address = new URL(url);
+  if (password !== undefined && password !== '') address.password = encodeURIComponent(password);
+  for (const name of [...address.searchParams.keys()]) {
+    if (name !== 'db' && name !== 'family') address.searchParams.delete(name);
+  }
+  return address;
+}
+
+/** What is left out keeps the runtime's default; the certificate is always verified. */
+function connectionOptions(tls: EndpointTls): NonNullable<RedisOptions['tls']> {
+  const { servername } = tls;
+  const [ca, cert, key] = [tls.ca, tls.cert, tls.key].map(
+    (pem) => pem && (typeof pem === 'string' ? pem : Buffer.from(pem)),
+  );
+  return {
+    ...(ca && { ca }),
+    ...(cert && { cert }),
+    ...(key && { key }),
+    ...(servername && { servername }),
+  };
 }
 
 /** A command and its arguments. */

@@ -23,14 +23,18 @@ export function failureOf(answer: RpcAnswer): Failure | undefined {
 
 /**
  * The database is there and can't right now: connection (08), resources (53), shutdown (57P),
- * a conflict with another transaction (40). Everything else that it says is a refusal, also
- * what looks like a fault of the data: a batch never fails for one row.
+ * a conflict with another transaction (40). Everything else that it says is a refusal.
  */
 const PASSING_CODES = /^(08|40|53|57P|PGRST00)/;
+/** Faults of what was sent (as in cache_is_data_error), and bodies that the API can't take apart. */
+const DATA_CODES = /^(22|23|54|P0|PGRST102)/;
+/** The body is too large, for a gateway or for the API. */
+const TOO_LARGE = 413;
 const STATEMENT_TIMEOUT = '57014';
 
 function reasonOf({ status, code }: Failure): Reason {
   if (code === STATEMENT_TIMEOUT || status === 408 || status === 504) return 'timeout';
+  if (status === TOO_LARGE || (status < 500 && DATA_CODES.test(code))) return 'data';
   if (status === 0 || status === 429 || status >= 500) return 'unreachable';
   if (PASSING_CODES.test(code)) return 'unreachable';
   return 'refused';
@@ -49,7 +53,8 @@ function isQuotable({ status, code }: Failure): boolean {
 /** `writes`: whether the call could have changed anything. */
 export function toTierError(failure: Failure, writes: boolean): TierError {
   const reason = reasonOf(failure);
-  const outcome: WriteOutcome = reason === 'refused' || failure.status === 429 ? 'none' : 'unknown';
+  const isSaid = reason === 'refused' || reason === 'data' || failure.status === 429;
+  const outcome: WriteOutcome = isSaid ? 'none' : 'unknown';
   return new TierError(describe(failure), reason, {
     ...(writes && { outcome }),
     ...(isQuotable(failure) && { cause: new Error(failure.message) }),

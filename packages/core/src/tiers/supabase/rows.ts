@@ -89,6 +89,7 @@ export function applyArguments(rows: readonly DurableApply[], now: number): obje
     marks: rows.map((row) => String(row.mark)),
     absents: rows.map((row) => String(row.absent ?? false)),
     bases: rows.map(() => 'any'),
+    keeps: rows.map((row) => String(row.keep ?? true)),
     at: String(now),
   };
 }
@@ -109,6 +110,7 @@ export function insertArguments(rows: readonly DurableInsert[]): object {
     erased: rows.map((row) => String(row.write.erasedTo)),
     scope_kinds: rows.map((row) => row.write.scope?.kind ?? null),
     scope_ids: rows.map((row) => row.write.scope?.id ?? null),
+    keeps: rows.map((row) => String(row.keep ?? true)),
     counts: rows.map((row) => String(row.write.items.length)),
     ids: items.map((item) => item.id),
     versions: items.map((item) => String(item.version)),
@@ -176,6 +178,7 @@ export function payloadFrom(codec: unknown, body: unknown): Payload {
       return { codec, bytes: Buffer.from(text(body), 'utf8') };
     case 'bytes':
     case 'structured':
+    case 'encrypted':
       return { codec, bytes: Buffer.from(text(body), 'base64') };
     default:
       throw malformedError();
@@ -260,9 +263,11 @@ export function insertReplyFrom(size: number, reply: unknown): InsertReply {
   const versions = listOf(size, field(reply, 'versions')).map(number);
   const others = field(reply, 'others') === true;
   const erasedTo = number(field(reply, 'erasedTo'));
-  if (status === 'applied') return { status, versions, others, erasedTo };
+  const dropped = list(field(reply, 'dropped') ?? []).map(text);
+  const told = { versions, others, erasedTo, ...(dropped.length > 0 && { dropped }) };
+  if (status === 'applied') return { status, ...told };
   if (status !== 'erased') throw malformedError();
-  return { status, dead: list(field(reply, 'dead')).map(text), versions, others, erasedTo };
+  return { status, dead: list(field(reply, 'dead')).map(text), ...told };
 }
 
 function kindFrom(value: unknown): 'value' | 'log' {

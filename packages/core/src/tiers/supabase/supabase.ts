@@ -13,6 +13,7 @@ import type { ValueWrite } from '../../model/entry.ts';
 import type { Address, Scope } from '../../model/key.ts';
 import type { Stamp } from '../../model/version.ts';
 import type { DurableDerived } from '../derived.ts';
+import type { DurableLetters } from '../letters.ts';
 import type {
   ApplyReply,
   BypassMark,
@@ -37,6 +38,7 @@ import {
 import { createRpcClient, type RpcClient } from './client.ts';
 import { SupabaseDerived } from './derived.ts';
 import { malformedError, missingMigrationsError, toConnectError } from './failures.ts';
+import { SupabaseLetters } from './letters.ts';
 import * as rows from './rows.ts';
 import { type Kind, Rpc } from './rpc.ts';
 
@@ -44,7 +46,7 @@ import { type Kind, Rpc } from './rpc.ts';
 const SCHEMA_VERSION = 1;
 
 /** How far the migrations have to have come; cache_settings.revision. Older ones answer none. */
-const REVISION = 2;
+const REVISION = 4;
 
 /** Where the project is: its address and secret key, or a client that the caller owns. */
 export type SupabaseAccess =
@@ -63,6 +65,7 @@ export type SupabaseTierOptions = SupabaseAccess & {
 
 export class SupabaseTier implements DurableTier {
   readonly derived: DurableDerived;
+  readonly letters: DurableLetters;
   readonly #rpc: Rpc;
   readonly #clock: Clock;
 
@@ -74,6 +77,7 @@ export class SupabaseTier implements DurableTier {
     this.#rpc = new Rpc(client, options.timeoutMs, options.clock);
     this.#clock = options.clock;
     this.derived = new SupabaseDerived(this.#rpc);
+    this.letters = new SupabaseLetters(this.#rpc, this.#clock);
   }
 
   async connect(shards: number | undefined, o: CallOptions = {}): Promise<void> {

@@ -3,6 +3,8 @@
  * while two instances work. Afterwards L3 is read with supabase-js alone.
  */
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { HEARTBEAT_MS } from '../../../src/coherence/bus.ts';
+import { DEAD_AFTER_MS } from '../../../src/write/upkeep.ts';
 import { eventually, type Instance, Stage, turn, turns, until } from '../support.ts';
 import { Load } from './load.ts';
 
@@ -215,6 +217,7 @@ it('G1, G2, G3: one instance is cut off from Redis while another is not: both go
   const all = loads([a, b]);
   await Promise.all(all.map((load) => load.goesOn(10)));
   proxy.cut();
+  const cutAt = performance.now();
   await b.said('breaker', ({ to }) => to === 'OPEN');
   await Promise.all(all.map((load) => load.goesOn(10)));
   const key = stage.key();
@@ -225,8 +228,12 @@ it('G1, G2, G3: one instance is cut off from Redis while another is not: both go
   await b.records.set(key, { n: 2 });
   await eventually(async () => expect(await a.records.get(key)).toEqual({ n: 2 }));
   await a.records.set(key, { n: 3 });
-  // The other one still counts as living, and does not answer: half of the deadline is his.
-  expect(await a.cache.sync({ deadline: '2s' })).toMatchObject({ failed: 0, unknown: true });
+  const report = await a.cache.sync({ deadline: '2s' });
+  // While the other one counts as living it does not answer: half of the deadline is his. On a
+  // machine so slow that it has been silent for too long by now, it is adopted instead.
+  const isLiving = performance.now() - cutAt < DEAD_AFTER_MS - HEARTBEAT_MS;
+  expect(report.failed).toBe(0);
+  if (isLiving) expect(report.unknown).toBe(true);
   expect(await b.records.get(key)).toEqual({ n: 3 });
   expect(a.breaker).toEqual([]);
   proxy.heal();

@@ -179,7 +179,7 @@ describe('batches', () => {
       reason: 'full',
       outcome: 'none',
     });
-    expect(await small.fill(fills)).toEqual(['held']);
+    expect(await small.fill(fills)).toEqual(['full']);
     expect(await take('look')).toMatchObject({ status: 'none', held: undefined, leaseMs: 0 });
   });
 });

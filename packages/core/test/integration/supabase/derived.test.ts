@@ -189,9 +189,10 @@ describe('the tier', () => {
   it('says that the migrations of derived values are missing where only the older ones are', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'cache-migrations-'));
     await cp(MIGRATIONS, folder, { recursive: true });
-    const names = (await readdir(folder)).filter((name) => name.includes('_derived'));
-    expect(names.length).toBeGreaterThan(0);
-    for (const name of names) await rm(join(folder, name));
+    const names = (await readdir(folder)).sort();
+    const first = names.findIndex((name) => name.includes('_derived'));
+    expect(first).toBeGreaterThan(0);
+    for (const name of names.slice(first)) await rm(join(folder, name));
     const server = await startSupabase({ migrations: folder });
     const { url, secretKey: key } = server;
     const tier = new SupabaseTier({ url, key, timeoutMs: 5000, clock: systemClock });
@@ -204,7 +205,7 @@ describe('the tier', () => {
       await server.close();
       await rm(folder, { recursive: true, force: true });
     }
-  });
+  }, 60_000);
 
   it('G5: is watched: every call is measured, and one without an answer says that it is away', async () => {
     const calls: string[] = [];

@@ -13,10 +13,11 @@ import { Metrics } from '../../../src/metrics/metrics.ts';
 import { address } from '../../../src/model/key.ts';
 import { VersionClock } from '../../../src/model/version.ts';
 import { memory, resolveOptions } from '../../../src/options.ts';
-import { makeLookup, makeNear } from '../../../src/parts.ts';
+import { makeLookup, makeNear, makePacking } from '../../../src/parts.ts';
 import type { Space } from '../../../src/read/lookup.ts';
 import { Records } from '../../../src/records.ts';
 import { Namespace } from '../../../src/space.ts';
+import type { DurableLetters } from '../../../src/tiers/letters.ts';
 import { MeasuredTier } from '../../../src/tiers/measured.ts';
 import type { SharedTier } from '../../../src/tiers/tier.ts';
 import { adopt } from '../../../src/write/adopt.ts';
@@ -33,6 +34,15 @@ import type { VirtualTime } from './virtual-time.ts';
 export interface Item {
   readonly id: string;
 }
+
+/** The model refuses no row, and none is too large for it. */
+const NO_LETTERS: DurableLetters = {
+  list: () => Promise.resolve([]),
+  get: () => Promise.resolve(undefined),
+  keepUnsent: () => Promise.reject(new TierError('the model keeps no letters', 'refused')),
+  retry: () => Promise.resolve({ status: 'unknown', address: undefined }),
+  drop: () => Promise.resolve({ status: 'unknown', address: undefined }),
+};
 
 const TIMEOUT_MS = 50;
 const PATIENCE_MS = 1000;
@@ -65,10 +75,15 @@ export class SimulatedInstance {
     const clock = time.clock(skewMs, () => this.isAlive);
     const options = resolveOptions({ l1: memory({ max: 50 }), clock, sync: { batchSize: 3 } });
     const metrics = new Metrics(clock);
-    const input = { options, metrics, events: this.#events, instance: name, isClosed: () => false };
+    const packing = makePacking(options, metrics);
+    const events = this.#events;
+    const input = { options, packing, metrics, events, instance: name, isClosed: () => false };
     const versions = new VersionClock(clock);
     const observe = (version: number) => void versions.observe(version);
-    const measured = new MeasuredTier(l3.tier, { clock, onCall: () => {}, onState: () => {} });
+    const measured = new MeasuredTier(
+      { ...l3.tier, letters: NO_LETTERS },
+      { clock, onCall: () => {}, onState: () => {} },
+    );
     const durable = measured.tier;
     this.copies = new Copies(makeNear(input), { isAlive: () => this.#isSubscribed });
     const { copies } = this;
@@ -98,6 +113,7 @@ export class SimulatedInstance {
       clock,
       outbox,
       durable,
+      letters: NO_LETTERS,
       events: this.#events,
       batchSize: options.sync.batchSize,
       concurrency: 2,
@@ -129,7 +145,7 @@ export class SimulatedInstance {
       copies,
       outbox,
       shared: foreground,
-      durable: gathered(durable, 2, 100),
+      durable: gathered(durable, { atOnce: 2, maxWaiting: 100, maxBytes: 1e6, onFull: () => {} }),
       isBypassed: () => this.#state === 'OPEN',
       onHeld: () => this.drainer.nudge(),
       onFull: () => {},
@@ -144,6 +160,7 @@ export class SimulatedInstance {
         durable,
         isDurableAway: () => measured.away,
         foreground,
+        onFull: () => {},
       }),
       ladder,
       updates: new Updates(ladder, (id) => this.drainer.flush([id], true)),

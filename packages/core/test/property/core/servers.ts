@@ -18,6 +18,7 @@ import { DerivedModel, type DerivedModelOptions } from '../../model/derived-mode
 import { DurableModel } from '../../model/durable-model.ts';
 import { SharedModel } from '../../model/shared-model.ts';
 import type { SharedSnapshot } from '../../model/shared-server.ts';
+import { derivedOver } from './derived-line.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
 const L3_TIMEOUT_MS = 2000;
@@ -32,6 +33,8 @@ export interface RedisHostOptions {
   readonly maxNotes?: number;
   /** Commands of a connection that broke may be executed so much later, in milliseconds. */
   readonly limboMs?: number;
+  /** An answer takes less than this, in milliseconds. */
+  readonly replyMs?: number;
 }
 
 /** Redis, as all instances share it. */
@@ -39,6 +42,7 @@ export class RedisHost {
   readonly model: SharedModel;
   readonly derived: DerivedModel;
   readonly limboMs: number;
+  readonly replyMs: number;
   readonly lines: Set<RedisLine> = new Set<RedisLine>();
   state: 'up' | 'frozen' | 'down' = 'up';
   #stuck: (() => void)[] = [];
@@ -46,6 +50,7 @@ export class RedisHost {
 
   constructor(options: RedisHostOptions = {}) {
     this.limboMs = options.limboMs ?? 0;
+    this.replyMs = options.replyMs ?? 4;
     this.model = new SharedModel({
       publish: ({ address, kind, version, intent }) => {
         for (const line of this.lines) line.publish(address.id, { version, intent }, kind);
@@ -54,6 +59,7 @@ export class RedisHost {
     const derived = options.derived ?? ((model, given) => new DerivedModel(model, given));
     this.derived = derived(this.model, {
       publishTag: (tag) => this.say(`t ${tag}`),
+      publishFree: ({ id }) => this.say(`f ${id}`),
       ...(options.maxNotes === undefined ? {} : { maxNotes: options.maxNotes }),
     });
   }
@@ -125,7 +131,9 @@ export class RedisLine {
   constructor(parts: RedisLineParts) {
     this.#parts = parts;
     this.tier = this.#tier();
-    this.derived = this.#derived();
+    this.derived = derivedOver(parts.host.derived, (batch, command) =>
+      this.#run(batch, (_, epoch, one, now) => command(epoch, one, now)),
+    );
     const say = async (message: string) => {
       await this.#send(() => parts.host.say(message));
     };
@@ -179,6 +187,14 @@ export class RedisLine {
     this.#isDeaf = true;
   }
 
+  /** The dead subscription was noticed, and made anew. */
+  resubscribe(): void {
+    if (!this.#isDeaf || this.#epoch === undefined) return;
+    this.#isDeaf = false;
+    this.#subscribedAt = this.#parts.time.now;
+    this.#parts.onConnection(true);
+  }
+
   publish(id: AddressId, stamp: Stamp, kind: 'value' | 'log'): void {
     this.#deliver(() => this.#parts.onKey(id, stamp, kind));
   }
@@ -217,6 +233,7 @@ export class RedisLine {
     const before = this.#lastEpoch;
     this.#epoch = meta.epoch;
     this.#lastEpoch = meta.epoch;
+    if (this.#isDeaf) this.#subscribedAt = time.now;
     this.#isDeaf = false;
     this.#subscribedAt ??= time.now;
     onConnection(true);
@@ -239,7 +256,9 @@ export class RedisLine {
   /** There and back, in the order in which it was sent. */
   #send<T>(run: () => T): Promise<T> {
     const { time, host } = this.#parts;
-    if (this.#isCut || host.state === 'down') return Promise.reject(unreachable('none'));
+    // A process that is gone sends nothing any more.
+    const isAway = this.#isCut || host.state === 'down' || !host.lines.has(this);
+    if (isAway) return Promise.reject(unreachable('none'));
     const generation = this.#generation;
     this.#sentUntil = Math.max(this.#sentUntil, time.now + time.below(4));
     return new Promise((resolve, reject) => {
@@ -251,7 +270,7 @@ export class RedisLine {
       watch();
       const execute = () => {
         const reply = run();
-        time.after(time.below(4), () => {
+        time.after(time.below(host.replyMs), () => {
           cancel();
           if (generation === this.#generation) resolve(reply);
           else reject(unreachable('unknown'));
@@ -292,30 +311,6 @@ export class RedisLine {
       if (reads.length === addresses.length) return reads;
     }
     throw new TierError('the epoch changed under a read', 'refused');
-  }
-
-  #derived(): SharedDerived {
-    const { host } = this.#parts;
-    const { derived } = host;
-    const one = async <R>(command: (epochs: readonly number[], now: number) => R): Promise<R> => {
-      const replies = await this.#run([0], (_model, epoch, _one, now) => command([epoch], now));
-      const [reply] = replies;
-      if (reply === undefined) throw unreachable('none');
-      return reply;
-    };
-    return {
-      take: (all) => this.#run(all, (_, epoch, take, now) => derived.take(epoch, take, now)),
-      fill: (all) => this.#run(all, (_, epoch, fill, now) => derived.fill(epoch, fill, now)),
-      place: (all) => this.#run(all, (_, epoch, place, now) => derived.place(epoch, place, now)),
-      remove: (all) => this.#run(all, (_, epoch, removal) => derived.remove(epoch, removal)),
-      extend: (all) => this.#run(all, (_, epoch, lease, now) => derived.extend(epoch, lease, now)),
-      letGo: async (all) => {
-        await this.#run(all, (_, epoch, lease, now) => derived.letGo(epoch, lease, now));
-      },
-      invalidate: (tags) => one((epochs, now) => derived.invalidate(epochs, tags, now)),
-      erase: (scope) => one((epochs, now) => derived.erase(epochs, scope, now)),
-      members: (scope) => one((_epochs, now) => derived.members(scope, now)),
-    };
   }
 
   #tier(): SharedTier {

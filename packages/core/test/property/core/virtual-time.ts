@@ -79,6 +79,11 @@ export class VirtualTime {
     };
   }
 
+  /** Timers that are neither over nor cancelled. */
+  get pending(): number {
+    return this.#timers.size;
+  }
+
   /** The wall clock of the servers. */
   get wall(): number {
     return BEGINNING_MS + this.now;

@@ -41,7 +41,9 @@ it('G6: notes are bounded; a tag whose note was forgotten counts as invalidated 
   expect(tags.isValid([red], before)).toBe(false);
   // Red was not heard since, but nobody knows that any more.
   expect(tags.isValid([red], between)).toBe(false);
-  expect(tags.isValidFor([red], between, between)).toBe(false);
+  expect(tags.isValidFor([red], between, tags.sequence)).toBe(false);
+  // Who asked before it was begun is given it, whatever was heard since.
+  expect(tags.isValidFor([red], between, between)).toBe(true);
   expect(tags.isValid([red, blue], tags.sequence)).toBe(true);
   expect(tags.isValid([tagId('never heard')], between)).toBe(false);
 });

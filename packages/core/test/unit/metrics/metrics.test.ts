@@ -75,6 +75,40 @@ test('a fresh cache answers with the whole shape, in zeros', () => {
       batchSize: 0,
     },
     bus: { connected: false, gaps: 0, received: 0, published: 0 },
+    derived: {
+      loads: 0,
+      failures: 0,
+      leases: { granted: 0, waited: 0, lost: 0 },
+      stale: 0,
+      discarded: 0,
+      inFlight: 0,
+    },
+  });
+});
+
+test('what derived values count is added up over their namespaces', () => {
+  for (const [index, outcome] of (
+    ['loaded', 'kept', 'skipped', 'failed', 'timeout', 'aborted'] as const
+  ).entries()) {
+    metrics.load(index % 2 === 0 ? 'profiles' : 'speech', outcome, 1);
+  }
+  for (const name of ['profiles', 'speech']) {
+    const { leases, stale, discarded } = metrics.derivedOf(name);
+    for (const counts of [leases, stale, discarded]) {
+      Object.assign(
+        counts,
+        Object.fromEntries(Object.keys(counts).map((what, n) => [what, n + 1])),
+      );
+    }
+  }
+  metrics.connect({ derived: () => ({ inFlight: 7 }) });
+  expect(metrics.snapshot().derived).toEqual({
+    loads: 6,
+    failures: 2,
+    leases: { granted: 2, waited: 4, lost: 6 },
+    stale: 20,
+    discarded: 30,
+    inFlight: 7,
   });
 });
 

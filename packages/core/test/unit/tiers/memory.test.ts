@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '../../../src/clock.ts';
-import { type AddressId, address } from '../../../src/model/key.ts';
+import { type AddressId, address, scopeOf } from '../../../src/model/key.ts';
+import { scopeTagId, type TagId, tagId } from '../../../src/model/tags.ts';
 import {
   ENTRY_OVERHEAD_BYTES,
   type EvictReason,
@@ -159,5 +160,25 @@ describe('L1', () => {
     memory.clear();
     expect(gone).toEqual(['set', 'delete', 'clear']);
     expect([memory.size, memory.bytes]).toEqual([0, 0]);
+  });
+
+  it('G8: lets go of every derived value that bears a tag, and of nothing else', () => {
+    const { memory, gone } = tier();
+    const derived = (...tagIds: TagId[]) => ({
+      derived: { lifeMs: 100, freshUntil: 50, endsAt: 50, goneAt: 100, loadMs: 1, tagIds, seen: 0 },
+    });
+    const erased = scopeTagId(scopeOf('caller', 'a'));
+    memory.set(id('a'), entry(1, derived(tagId('crm'), erased)));
+    memory.set(id('b'), entry(2, derived(tagId('crm'), scopeTagId(scopeOf('caller', 'b')))));
+    memory.set(id('c'), entry(3, derived()));
+    memory.set(id('d'), entry(4));
+    memory.deleteBearing(erased);
+    expect(['a', 'b', 'c', 'd'].map((key) => memory.get(id(key))?.value)).toEqual([
+      undefined,
+      2,
+      3,
+      4,
+    ]);
+    expect(gone).toEqual(['delete']);
   });
 });

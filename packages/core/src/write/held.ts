@@ -1,0 +1,98 @@
+/** What the outbox holds of one key: its states are written in outbox.ts. */
+import type { LogItem, LogWrite, ValueWrite } from '../model/entry.ts';
+import type { Address, Scope } from '../model/key.ts';
+import { unite } from '../model/known.ts';
+import type { Stamp } from '../model/version.ts';
+
+export type HeldState = 'unsynced' | 'synced' | 'parked';
+
+export interface HeldValue {
+  readonly kind: 'value';
+  readonly write: ValueWrite;
+  state: HeldState;
+  readonly since: number;
+  readonly bytes: number;
+  /** A `create` that nobody could prove: L3 may hold an older record. */
+  readonly unproven: boolean;
+  /** Somebody wrote something newer, which this process has seen. */
+  overtaken: boolean;
+}
+
+export interface HeldItem {
+  item: LogItem;
+  state: HeldState;
+}
+
+export interface HeldLog {
+  readonly kind: 'log';
+  readonly address: Address;
+  scope: Scope | undefined;
+  readonly items: Map<string, HeldItem>;
+  /** The highest version that an item of it has had. */
+  top: number;
+  erasedTo: number;
+  erasure: HeldState;
+  readonly since: number;
+  bytes: number;
+}
+
+export type Held = HeldValue | HeldLog;
+
+/** What weighs an entry down beside its payload: names, stamps, the map's own cost. */
+export const ENTRY_OVERHEAD_BYTES = 200;
+
+export function emptyLog(address: Address, scope: Scope | undefined, now: number): HeldLog {
+  return {
+    kind: 'log',
+    address,
+    scope,
+    items: new Map(),
+    top: 0,
+    erasedTo: 0,
+    erasure: 'synced',
+    since: now,
+    bytes: ENTRY_OVERHEAD_BYTES,
+  };
+}
+
+export function hasState(held: Held, state: HeldState): boolean {
+  if (held.kind === 'value') return held.state === state;
+  if (held.erasedTo > 0 && held.erasure === state) return true;
+  for (const item of held.items.values()) if (item.state === state) return true;
+  return false;
+}
+
+export function knownOf(held: HeldLog, only?: HeldState): LogWrite {
+  const items: LogItem[] = [];
+  for (const there of held.items.values()) {
+    if (only === undefined || there.state === only) items.push(there.item);
+  }
+  const bare: LogWrite = {
+    kind: 'log',
+    address: held.address,
+    items: [],
+    erasedTo: 0,
+    scope: held.scope,
+  };
+  // Uniting with nothing sorts the items and drops the dead ones.
+  const sorted = unite(bare, { ...bare, items, erasedTo: held.erasedTo });
+  return sorted?.kind === 'log' ? sorted : bare;
+}
+
+/** What L3 refused of it is unsynced again. */
+export function unparkAll(held: Held): void {
+  const parts = held.kind === 'value' ? [held] : held.items.values();
+  for (const part of parts) if (part.state === 'parked') part.state = 'unsynced';
+}
+
+/** Whether L3 refused a write of this version, or one that an erasure up to it is about. */
+export function isParkedAt(held: Held, stamp: Stamp): boolean {
+  const isErased = stamp.intent === Number.MAX_SAFE_INTEGER;
+  const isAbout = (version: number) =>
+    version === stamp.version || (isErased && version <= stamp.version);
+  if (held.kind === 'value') return held.state === 'parked' && isAbout(held.write.version);
+  for (const { item, state } of held.items.values()) {
+    if (state === 'parked' && isAbout(item.version)) return true;
+  }
+  return false;
+}
