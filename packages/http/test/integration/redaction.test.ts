@@ -233,6 +233,17 @@ describe('G9: values and secrets are never told', () => {
     await plain.set(planted[0] ?? '', clear);
     await failing(() => theirs.get('kept'));
     await plain.set(planted[0] ?? '', entry);
+
+    // A command that is refused comes back with its arguments: here they are in the clear.
+    const unsealed = opened({ encryption: undefined, l1: undefined });
+    await unsealed.ready();
+    await plain.config('SET', 'maxmemory', '1');
+    stack.supabase.freeze();
+    const inClear = unsealed.records<unknown>('clear');
+    await failing(() => inClear.set('full', { text: VALUE }, { deadline: '3s' }));
+    await failing(() => inClear.create('full', { text: VALUE }, { deadline: '3s' }));
+    stack.supabase.thaw();
+    await plain.config('SET', 'maxmemory', '0');
     await plain.quit();
 
     stack.redis.freeze();

@@ -68,7 +68,12 @@ afterEach(async () => {
 async function behindGateway(timeout: number): Promise<Instance> {
   gateway = new Gateway(stage.stack.supabase.port);
   const url = await gateway.listen();
-  return stage.ready({ l3: { url, timeout }, sync: { interval: '1h' } });
+  return stage.ready({
+    l2: { timeout: 10_000 },
+    l3: { url, timeout },
+    sync: { interval: '1h' },
+    deadline: '1m',
+  });
 }
 
 const text = (bytes: number): string => 'x'.repeat(bytes);
