@@ -10,20 +10,22 @@
  *
  * It keeps apart the two faults that together are a documented loss (see faults.ts): before the
  * second of them strikes, everything that was acknowledged until the first is in Supabase. Where
- * that does not come true in time, the fault is left out, and counted.
+ * that does not come true in time, the fault comes last, or is left out, and counted.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { FAULTS, type FaultName } from './faults.ts';
 import { OracleClient } from './oracle-client.ts';
 import { conditionSchema, type Findings, type Sample, sampleSchema } from './protocol.ts';
 import type { CyclePlan, Strike } from './schedule.ts';
-import { type Place, Stage } from './stage.ts';
+import { type JournalMode, type Place, Stage } from './stage.ts';
 import { strikeWith } from './strikes.ts';
 import { RECOVERY_MS } from './weather.ts';
 
 /** A fault that finds nothing pending can lose nothing. */
 export const WORTH_WRITES = 50;
-const WORTH_WAITING_MS = 5000;
+/** Of these, a process that is killed has so many itself. */
+const OWN_WRITES = 12;
+const WORTH_WAITING_MS = 20_000;
 const SAVED_WITHIN_MS = 30_000;
 const HEALTHY_WITHIN_MS = 30_000;
 const BARRIER_WITHIN_MS = 30_000;
@@ -37,6 +39,7 @@ export interface RunOptions {
   readonly instances: number;
   readonly callers: number;
   readonly database: 'postgres' | 'pglite';
+  readonly journal: JournalMode;
   readonly plan: readonly CyclePlan[];
   readonly deadlineMs: number;
   readonly intervalMs: number;
@@ -67,10 +70,10 @@ export interface Outcome {
 }
 
 export async function conduct(options: RunOptions): Promise<Outcome> {
-  const { instances, database, deadlineMs, intervalMs, trace } = options;
+  const { instances, database, journal, deadlineMs, intervalMs, trace } = options;
   const settings = { deadlineMs, intervalMs };
   const traced = { ...settings, trace };
-  await using stage = await Stage.open({ instances, database, settings: traced });
+  await using stage = await Stage.open({ instances, database, journal, settings: traced });
   await using oracle = await OracleClient.start({
     seed: options.seed,
     callers: options.callers,
@@ -132,19 +135,25 @@ class Conductor {
   }
 
   async #lane(cycle: number, strikes: readonly Strike[]): Promise<void> {
-    for (const strike of strikes) {
-      await delay(strike.gapMs);
-      await this.#crashes();
-      if (await this.#mayStrike(strike)) await this.#strike(cycle, strike);
-      else this.#apart.leftOut += 1;
-    }
+    const late: Strike[] = [];
+    for (const strike of strikes) if (!(await this.#next(cycle, strike))) late.push(strike);
+    for (const strike of late) if (!(await this.#next(cycle, strike))) this.#apart.leftOut += 1;
+  }
+
+  /** False: it had to be left out, for now. */
+  async #next(cycle: number, strike: Strike): Promise<boolean> {
+    await delay(strike.gapMs);
+    await this.#crashes();
+    if (!(await this.#mayStrike(strike))) return false;
+    await this.#strike(cycle, strike);
+    return true;
   }
 
   async #strike(cycle: number, strike: Strike): Promise<void> {
     const { id, fault, slot, ms } = strike;
-    const pending = await this.#worthIt();
-    const atSeconds = this.#seconds();
     const victim = slot === 0 ? undefined : this.#stage.place(slot).address?.id;
+    const pending = await this.#worthIt(fault.startsWith('kill') ? victim : undefined);
+    const atSeconds = this.#seconds();
     let ownPending: number | undefined;
     await this.#oracle.fault(id, fault, true);
     try {
@@ -163,12 +172,17 @@ class Conductor {
     this.#struck.push({ cycle, fault, slot, ms, atSeconds, pending, ownPending });
   }
 
-  /** Waits a while for enough to be pending; resolves with how much it is. */
-  async #worthIt(): Promise<number> {
+  /**
+   * Waits a while for enough to be pending, for a kill also of the victim's own: between an
+   * acknowledgement and its flush. Resolves with how much it is.
+   */
+  async #worthIt(victim: string | undefined): Promise<number> {
     const end = performance.now() + WORTH_WAITING_MS;
     for (;;) {
       const pending = await this.#oracle.unsaved(undefined, false);
-      if (pending >= WORTH_WRITES || performance.now() > end) return pending;
+      const own = victim === undefined ? OWN_WRITES : await this.#oracle.unsaved(victim, true);
+      if (pending >= WORTH_WRITES && own >= OWN_WRITES) return pending;
+      if (performance.now() > end) return pending;
       await delay(POLL_MS);
     }
   }
@@ -176,7 +190,7 @@ class Conductor {
   /** The other half of the documented loss has to be over. */
   async #mayStrike({ fault }: Strike): Promise<boolean> {
     const { loses } = FAULTS[fault];
-    if (loses === 'nothing') return true;
+    if (loses === 'nothing' || this.#options.journal === 'always') return true;
     const mark = this.#losses.get(loses === 'redis' ? 'process' : 'redis');
     if (mark === undefined) return true;
     const start = performance.now();

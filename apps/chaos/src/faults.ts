@@ -5,10 +5,13 @@
  * One pair is a documented loss of G1, where no journal is kept: a process is gone *and* Redis is
  * without its data before what that process acknowledged is in Supabase. `loses` says which half a
  * fault is; the schedule keeps the halves apart, and the report says how often that took waiting.
+ * With `--journal always` there is no such loss: the halves are not kept apart, and `kill-both`,
+ * which is both at once, is one more fault.
  */
 
 export const FAULT_NAMES = [
   'kill',
+  'kill-both',
   'freeze',
   'redis-freeze',
   'redis-restart',
@@ -44,6 +47,13 @@ export const FAULTS: Readonly<Record<FaultName, FaultKind>> = {
     loses: 'process',
     target: 'instance',
     ms: [200, 1500],
+  },
+  'kill-both': {
+    what: 'an instance and Redis are killed at the same moment, and Redis comes back empty',
+    lane: 'servers',
+    loses: 'nothing',
+    target: 'instance',
+    ms: [200, 1000],
   },
   freeze: {
     what: 'an instance is stopped (SIGSTOP), and goes on later',

@@ -99,7 +99,9 @@ export class Judge {
   ): void {
     const age = sentAt - write.ackAt;
     const isOwn = write.by === by;
-    const isCalm = this.#weather.isCalm(write.ackAt, sentAt);
+    // What began before the answer came may have kept the instance from knowing better.
+    const answeredAt = Math.max(sentAt, performance.now());
+    const isCalm = this.#weather.isCalm(write.ackAt, answeredAt);
     if (isOwn) this.#findings.count('G2 own writes looked for');
     else this.#findings.count(`G3 others' writes looked for${isCalm ? ', in a calm' : ''}`);
     if (isSeen) return;
@@ -112,7 +114,7 @@ export class Judge {
       );
       return;
     }
-    const rough = this.#weather.roughMs(write.ackAt, sentAt);
+    const rough = this.#weather.roughMs(write.ackAt, answeredAt);
     const calm = write.isAround === true ? CALM_AROUND_MS : CALM_MS;
     const bound = isCalm ? calm : this.#intervalMs + SLACK_MS + rough;
     this.#findings.most(

@@ -28,6 +28,7 @@ import { conduct } from './conductor.ts';
 import { FAULT_NAMES, FAULTS, type FaultName } from './faults.ts';
 import { markdownOf, reportOf, textOf } from './report.ts';
 import { planCycles } from './schedule.ts';
+import type { JournalMode } from './stage.ts';
 
 const REPORTS = fileURLToPath(new URL('../../../.data/chaos', import.meta.url));
 const DEADLINE_MS = 4000;
@@ -40,6 +41,7 @@ interface Options {
   readonly callers: number;
   readonly faults: readonly FaultName[];
   readonly database: 'postgres' | 'pglite';
+  readonly journal: JournalMode;
   readonly report: string;
   readonly trace?: boolean;
 }
@@ -62,6 +64,7 @@ const program = new Command('chaos')
     database,
     'postgres',
   )
+  .option('--journal <mode>', 'off, fallback, or always, which adds kill-both', journalMode, 'off')
   .option('--report <folder>', 'where the report goes', REPORTS)
   .option('--trace', 'beside the report: what happened to each instance, event by event')
   .addHelpText(
@@ -74,8 +77,12 @@ const program = new Command('chaos')
 process.exitCode = await main(program.opts<Options>());
 
 async function main(options: Options): Promise<number> {
-  const { minutes, seed, instances, callers, faults, database: kind } = options;
-  const possible = kind === 'pglite' ? faults.filter((name) => name !== 'postgres-kill') : faults;
+  const { minutes, seed, instances, callers, faults, database: kind, journal } = options;
+  const possible = faults.filter(
+    (name) =>
+      (name !== 'postgres-kill' || kind === 'postgres') &&
+      (name !== 'kill-both' || journal === 'always'),
+  );
   const plan = planCycles({ seed, cycles: minutes, instances, faults: possible });
   say(
     `Starting Redis, Supabase (${kind}), the oracle and ${instances} instances; seed ${seed} ...`,
@@ -88,13 +95,14 @@ async function main(options: Options): Promise<number> {
     instances,
     callers,
     database: kind,
+    journal,
     plan,
     deadlineMs: DEADLINE_MS,
     intervalMs: INTERVAL_MS,
     trace: options.trace === true ? `${path}.jsonl` : undefined,
     say,
   });
-  const replay = `npm run chaos -- --minutes ${minutes} --seed ${seed} --instances ${instances} --callers ${callers} --database ${kind} --faults ${possible.join(',')}`;
+  const replay = `npm run chaos -- --minutes ${minutes} --seed ${seed} --instances ${instances} --callers ${callers} --database ${kind} --journal ${journal} --faults ${possible.join(',')}`;
   const report = reportOf(outcome, { seed, minutes, instances, replay, faults: possible });
   await writeFile(`${path}.json`, `${JSON.stringify(report, null, 2)}\n`);
   await writeFile(`${path}.md`, markdownOf(report));
@@ -108,6 +116,11 @@ function faultNames(value: string): readonly FaultName[] {
   const known = names.filter((name) => name !== undefined);
   if (known.length === names.length) return known;
   throw new InvalidArgumentError(`It takes some of ${FAULT_NAMES.join(', ')}.`);
+}
+
+function journalMode(value: string): JournalMode {
+  if (value === 'off' || value === 'fallback' || value === 'always') return value;
+  throw new InvalidArgumentError('It takes off, fallback or always.');
 }
 
 function database(value: string): 'postgres' | 'pglite' {

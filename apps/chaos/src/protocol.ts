@@ -76,6 +76,7 @@ export const workerSettingsSchema = z.object({
   offsetMs: z.int(),
   deadlineMs: z.int(),
   intervalMs: z.int(),
+  journal: z.object({ dir: z.string(), mode: z.enum(['fallback', 'always']) }).optional(),
   /** Its events and refusals go here, where they are wanted. */
   trace: z.string().optional(),
 });

@@ -32,6 +32,8 @@ export interface ScheduleOptions {
   readonly faults: readonly FaultName[];
 }
 
+/** Their victim loses its memory. */
+const KILLS: ReadonlySet<FaultName> = new Set<FaultName>(['kill', 'kill-both']);
 /** The differences between clocks that go without a warning. */
 const SKEW_MS = 240;
 /** Less than what a call to Redis may take, so that it is late and not away. */
@@ -72,7 +74,7 @@ export function planCycles(options: ScheduleOptions): readonly CyclePlan[] {
 
 /** The first instance is never killed: it is the one whose memory is watched. */
 function slotFor(fault: FaultName, instances: number, random: Random): number {
-  return fault === 'kill' && instances > 1
+  return KILLS.has(fault) && instances > 1
     ? random.whole(2, instances)
     : random.whole(1, instances);
 }

@@ -1,5 +1,5 @@
 /** What is struck: the servers, the links to them, one pair for each instance, and the instances. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,9 +24,12 @@ import {
 const MIGRATIONS = fileURLToPath(new URL('../../../supabase/migrations', import.meta.url));
 const PATIENCE_MS = 30_000;
 
+export type JournalMode = 'off' | 'fallback' | 'always';
+
 export interface StageOptions {
   readonly instances: number;
   readonly database: 'postgres' | 'pglite';
+  readonly journal: JournalMode;
   readonly settings: Pick<WorkerSettings, 'deadlineMs' | 'intervalMs' | 'trace'>;
 }
 
@@ -35,6 +38,8 @@ export interface Place {
   readonly slot: number;
   readonly redis: TcpProxy;
   readonly supabase: TcpProxy;
+  /** Outlives its processes, as their disk does. */
+  readonly journal: WorkerSettings['journal'];
   offsetMs: number;
   starts: number;
   process: ServerProcess | undefined;
@@ -63,19 +68,22 @@ export class Stage implements AsyncDisposable {
     this.#owned = owned;
   }
 
-  static async open({ instances, database, settings }: StageOptions): Promise<Stage> {
+  static async open({ instances, database, journal, settings }: StageOptions): Promise<Stage> {
     await using owned = new AsyncDisposableStack();
     // Redis with an append-only file, so that it can come back with its data.
     const dataDir = await mkdtemp(join(tmpdir(), 'cache-chaos-'));
     owned.defer(() => rm(dataDir, { recursive: true, force: true }));
-    const redis = owned.use(await startRedis({ dataDir }));
+    const redis = owned.use(await startRedis({ dataDir: join(dataDir, 'redis') }));
     const supabase = owned.use(await startSupabase({ migrations: MIGRATIONS, driver: database }));
     const places: Place[] = [];
     for (let slot = 1; slot <= instances; slot += 1) {
+      const dir = join(dataDir, `journal-${slot}`);
+      await mkdir(dir);
       places.push({
         slot,
         redis: owned.use(await startProxy(redis.port)),
         supabase: owned.use(await startProxy(supabase.port)),
+        journal: journal === 'off' ? undefined : { dir, mode: journal },
         offsetMs: 0,
         starts: 0,
         process: undefined,
@@ -105,6 +113,7 @@ export class Stage implements AsyncDisposable {
       supabaseKey: this.supabase.secretKey,
       sourceUrl: this.sourceUrl,
       offsetMs: place.offsetMs,
+      journal: place.journal,
       ...this.#settings,
     };
     place.process = await startProgram(`instance ${id}`, 'worker.ts', settings);

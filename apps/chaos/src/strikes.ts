@@ -26,6 +26,15 @@ const ACTS: Readonly<Record<FaultName, Act>> = {
     await delay(ms);
     await up(place);
   },
+  async 'kill-both'({ stage, down, up }, { slot, ms }) {
+    const place = stage.place(slot);
+    const id = place.address?.id;
+    await Promise.all([stage.kill(place), stage.redis.kill()]);
+    if (id !== undefined) await down(id);
+    await delay(ms);
+    await stage.redis.restart();
+    await up(place);
+  },
   async freeze({ stage }, { slot, ms }) {
     const { process } = stage.place(slot);
     process?.freeze();

@@ -49,6 +49,7 @@ const cache = createCache({
     adoptAfter: `${2 * settings.intervalMs}ms`,
   },
   deadline: `${settings.deadlineMs}ms`,
+  journal: settings.journal,
   clock,
 });
 

@@ -54,7 +54,8 @@ export class Writer {
   }
 
   async ready(): Promise<void> {
-    await until(() => this.#isReady || this.#isGone, 'a writer that is ready');
+    // A process is started for this, on machines that others use too.
+    await until(() => this.#isReady || this.#isGone, 'a writer that is ready', 120_000);
     if (this.#isGone) throw new Error('the writer ended before it was ready');
   }
 
