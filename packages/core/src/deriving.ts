@@ -48,6 +48,7 @@ export function makeDeriving(
     tales,
     hasOthers: shared !== undefined,
     isInformed: () => instance.isInformed,
+    gapMs: options.bus.gapTtlMs,
   });
   metrics.connect({ derived: () => ({ inFlight: obtain.inFlight }) });
   return {

@@ -124,6 +124,8 @@ export class DerivedStore {
     } catch (error) {
       if (!(error instanceof TierError)) throw error;
       tales.discarded(space, 'error');
+      // A server that says no, full say, would keep everybody waiting for a lease that nobody uses.
+      if (error.reason === 'full' || error.reason === 'refused') await lease.letGo();
       return otherwise();
     }
   }

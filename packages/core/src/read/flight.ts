@@ -60,9 +60,13 @@ export class Flight {
   #freshUntil = Number.POSITIVE_INFINITY;
   #watch: Watch | undefined;
 
+  /** By the monotonic clock, in milliseconds. */
+  readonly beganAt: number;
+
   /** `isWanted`: by itself, whether somebody waits or not. */
   constructor(clock: Clock, isWanted: boolean, isStaleValid: (stale: Answer) => boolean) {
     this.#clock = clock;
+    this.beganAt = clock.monotonic();
     this.#isWanted = isWanted;
     this.#isStaleValid = isStaleValid;
     this.#answered.promise.catch(() => {});

@@ -44,6 +44,8 @@ export interface ObtainParts {
   readonly hasOthers: boolean;
   /** Nobody could, or they would have. */
   readonly isInformed: () => boolean;
+  /** How long this process may go on without being informed. */
+  readonly gapMs: number;
   readonly tales: DerivedTales;
 }
 
@@ -160,7 +162,14 @@ export class Obtain {
     const early = this.#parts.hasOthers ? undefined : this.#early.get(id);
     const flight = this.#flights.get(id) ?? early;
     const isOver = flight?.isOld || flight?.isOver || flight?.signal.aborted;
-    return isOver ? undefined : flight;
+    return isOver || this.#isUnheard(flight) ? undefined : flight;
+  }
+
+  /** Begun so long ago that what made it old may have been missed: the bus can't be heard. */
+  #isUnheard(flight: Flight | undefined): boolean {
+    const { clock, gapMs, isInformed } = this.#parts;
+    if (flight === undefined || isInformed()) return false;
+    return clock.monotonic() - flight.beganAt > gapMs;
   }
 
   #leave(id: AddressId, flight: Flight): void {

@@ -9,7 +9,7 @@ import { type DerivedMarks, decodeDerived, encodeDerived } from '../../codec/der
 import type { Cipher } from '../../codec/encryption.ts';
 import { HEADER_BYTES } from '../../codec/header.ts';
 import { type Compressor, packPayload } from '../../codec/payload.ts';
-import { TierError } from '../../errors.ts';
+import { CodecError, TierError } from '../../errors.ts';
 import type { Address, Scope } from '../../model/key.ts';
 import { scopeTagId, type TagId } from '../../model/tags.ts';
 import type * as contract from '../derived.ts';
@@ -92,17 +92,32 @@ export class RedisDerived implements contract.SharedDerived {
     o?: CallOptions,
   ): Promise<readonly contract.FillReply[]> {
     const packed = await Promise.all(fills.map((fill) => this.#pack(fill)));
+    const full = new Set<contract.Fill>();
     const answers = await this.#each(packed, o, (epoch, { one, bytes }) => {
-      const fits = (bytes?.byteLength ?? 0) <= this.#options.maxValueBytes;
-      const entry = entryOf(one.entry, fits ? bytes : undefined, epoch, one.sequence);
-      const life = fits ? one : NO_LIFE;
-      return [scripts.derivedFill, entry, numberBytes(one.token), ...lifeOf(life)];
+      const entry = this.#filled(one, bytes, epoch);
+      // What can't be kept here ends its load all the same, and harms none of its batch.
+      if (entry === undefined) full.add(one);
+      const bare = { ...one.entry, payload: undefined, tags: [], scope: undefined };
+      const stored = entry ?? entryOf(bare, undefined, epoch, one.sequence);
+      const life = entry === undefined ? NO_LIFE : one;
+      return [scripts.derivedFill, stored, numberBytes(one.token), ...lifeOf(life)];
     });
     return answers.map((answer, i) => {
       const reply = replies.fillReply(answer);
-      const isFull = (packed[i]?.bytes?.byteLength ?? 0) > this.#options.maxValueBytes;
-      return reply === 'held' && isFull ? 'full' : reply;
+      const fill = fills[i];
+      return reply === 'held' && fill !== undefined && full.has(fill) ? 'full' : reply;
     });
+  }
+
+  /** `undefined`: its value, or its tags, are larger than an entry may be. */
+  #filled(fill: contract.Fill, bytes: Uint8Array | undefined, epoch: number): Buffer | undefined {
+    if ((bytes?.byteLength ?? 0) > this.#options.maxValueBytes) return undefined;
+    try {
+      return entryOf(fill.entry, bytes, epoch, fill.sequence);
+    } catch (error) {
+      if (error instanceof CodecError) return undefined;
+      throw error;
+    }
   }
 
   async place(

@@ -168,6 +168,22 @@ describe('batches', () => {
     expect(await at.derived.invalidate([tagId('t')])).toBe('done');
   });
 
+  test('G7: tags that are too large for an entry fail no other fill of their batch, and end their load', async () => {
+    const leased = await take('miss');
+    const other = { ...VALUE, key: 'other', id: `${VALUE.namespace}/other` as typeof VALUE.id };
+    const [granted] = await at.derived.take([
+      { address: other, mode: 'miss', token: 7, leaseMs: 60_000 },
+    ]);
+    const tags = Array.from({ length: 100 }, (_, n) => `${n} ${'x'.repeat(1000)}`);
+    const sequence = granted?.status === 'leased' ? granted.sequence : 0;
+    const fills = [
+      { entry: entry(leased.cut + 1, { tags }), token: 1, sequence: leased.sequence, ...LONG },
+      { entry: { ...entry(leased.cut + 1), address: other }, token: 7, sequence, ...LONG },
+    ];
+    expect(await at.derived.fill(fills)).toEqual(['full', 'held']);
+    expect((await take('miss', 2)).status).toBe('leased');
+  });
+
   test('what is too large for L2 is not kept when it was loaded, and refused when it is placed', async () => {
     const small = (await opened({ maxValueBytes: 200 })).tier.derived;
     const payload: Payload = { codec: 'bytes', bytes: Buffer.alloc(300) };
