@@ -8,6 +8,9 @@ import { type DerivedTales, DerivedTiers } from './read/derived-tiers.ts';
 import { Obtain } from './read/obtain.ts';
 import type { DurableDerived } from './tiers/derived.ts';
 
+/** What a message of the bus may take: with one, nobody would learn sooner that a load is old. */
+const MESSAGE_MS = 50;
+
 export function makeDeriving(
   input: AssemblyInput,
   instance: Instance,
@@ -48,7 +51,9 @@ export function makeDeriving(
     tales,
     hasOthers: shared !== undefined,
     isInformed: () => instance.isInformed,
-    gapMs: options.bus.gapTtlMs,
+    // Where L2 answers, it knows what is old; where it doesn't, one load has to do for many.
+    unheardMs: () =>
+      instance.shared?.guard.state === 'CLOSED' ? MESSAGE_MS : options.bus.gapTtlMs,
   });
   metrics.connect({ derived: () => ({ inFlight: obtain.inFlight }) });
   return {

@@ -44,8 +44,8 @@ export interface ObtainParts {
   readonly hasOthers: boolean;
   /** Nobody could, or they would have. */
   readonly isInformed: () => boolean;
-  /** How long this process may go on without being informed. */
-  readonly gapMs: number;
+  /** How long ago a load may have begun that others join, while nobody could tell it is old. */
+  readonly unheardMs: () => number;
   readonly tales: DerivedTales;
 }
 
@@ -165,11 +165,11 @@ export class Obtain {
     return isOver || this.#isUnheard(flight) ? undefined : flight;
   }
 
-  /** Begun so long ago that what made it old may have been missed: the bus can't be heard. */
+  /** What made it old since it began may have been missed: the bus can't be heard. */
   #isUnheard(flight: Flight | undefined): boolean {
-    const { clock, gapMs, isInformed } = this.#parts;
+    const { clock, unheardMs, isInformed } = this.#parts;
     if (flight === undefined || isInformed()) return false;
-    return clock.monotonic() - flight.beganAt > gapMs;
+    return clock.monotonic() - flight.beganAt > unheardMs();
   }
 
   #leave(id: AddressId, flight: Flight): void {

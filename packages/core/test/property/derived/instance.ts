@@ -178,7 +178,7 @@ export class DerivedInstance {
       tales,
       hasOthers: shared !== undefined,
       isInformed: () => this.isInformed,
-      gapMs: GAP_MS,
+      unheardMs: () => GAP_MS,
     });
     this.engine = {
       clock,
