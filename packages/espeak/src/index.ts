@@ -1,0 +1,2 @@
+/** An embedded voice for @cache/audio. */
+export const ENGINE = 'espeak-ng';
