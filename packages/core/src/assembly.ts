@@ -320,12 +320,11 @@ export class Assembly {
 
   async #drainOthers(ms: number) {
     const { shared, id: own, bus } = this.instance;
-    const instances = (await shared?.guard.fleet.instances()) ?? [];
-    const others = instances
-      .filter(({ id, ageMs }) => id !== own && ageMs < DEAD_AFTER_MS)
-      .map(({ id }) => id);
-    const request = String(this.#input.options.clock.random53());
-    return bus.askToDrain(request, others, ms);
+    const living = async () =>
+      ((await shared?.guard.fleet.instances()) ?? [])
+        .filter(({ id, ageMs }) => id !== own && ageMs < DEAD_AFTER_MS)
+        .map(({ id }) => id);
+    return bus.askToDrain(String(this.#input.options.clock.random53()), living, ms);
   }
 
   #countLetters(): void {

@@ -135,23 +135,28 @@ export class Bus {
   /**
    * Asks every other instance to drain; resolves when these, and as many as heard the question,
    * have answered, or after `ms`. Who listens counts too, because a Redis that came back empty
-   * does not know its instances yet. Where this one subscribes anew meanwhile, it asks again.
+   * does not know its instances yet. Where this one subscribes anew meanwhile, it asks again; and
+   * where one of them dies meanwhile, it is not waited for: what it left is adopted.
    */
   async askToDrain(
     request: string,
-    instances: readonly string[],
+    living: () => Promise<readonly string[]>,
     ms: number,
   ): Promise<{ readonly asked: number; readonly answers: ReadonlyMap<string, DrainAnswer> }> {
     const answers = new Map<string, DrainAnswer>();
+    let instances = await living();
     let asked = instances.length;
     if (this.#parts.line === undefined) return { asked, answers };
     const { clock } = this.#parts;
     await new Promise<void>((resolve) => {
-      const cancel = clock.after(ms, resolve);
+      let stopLooking = () => {};
       const done = () => {
         cancel();
+        stopLooking();
+        this.#asked.delete(request);
         resolve();
       };
+      const cancel = clock.after(ms, done);
       let listeners: number | undefined;
       const changed = () => {
         if (listeners === undefined) return;
@@ -166,10 +171,22 @@ export class Bus {
         }, done);
       };
       const question: Asked = { answers, isHeard: false, changed, ask };
+      const look = async () => {
+        const alive = await living().catch(() => instances);
+        if (!this.#asked.has(request)) return;
+        const rest = instances.filter((id) => alive.includes(id) || answers.has(id));
+        // With it went its subscription: who listens is counted anew.
+        if (rest.length < instances.length) ask();
+        instances = rest;
+        lookLater();
+      };
+      const lookLater = () => {
+        stopLooking = clock.after(HEARTBEAT_MS, () => void look());
+      };
       this.#asked.set(request, question);
       ask();
+      lookLater();
     });
-    this.#asked.delete(request);
     return { asked, answers };
   }
 

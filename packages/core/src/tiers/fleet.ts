@@ -18,6 +18,8 @@ export interface SharedFleet {
   instances(o?: CallOptions): Promise<readonly LivingInstance[]>;
   /** It left in good order, or what it left behind was adopted. */
   unregister(instance: string, o?: CallOptions): Promise<void>;
+  /** It ends, and leaves something behind: it counts as dead at once, and that is adopted. */
+  resign(instance: string, o?: CallOptions): Promise<void>;
   /** Takes a lease that is free, or extends one's own. `false`: another holds it. */
   lease(name: string, holder: string, ttlMs: number, o?: CallOptions): Promise<boolean>;
   /** Gives one's own lease back. */

@@ -197,6 +197,7 @@ export class GuardedTier {
         run('heartbeat', () => fleet.heartbeat(instance, message, o)),
       instances: (o) => run('instances', () => fleet.instances(o)),
       unregister: (instance, o) => run('unregister', () => fleet.unregister(instance, o)),
+      resign: (instance, o) => run('resign', () => fleet.resign(instance, o)),
       lease: (name, holder, ttlMs, o) => run('lease', () => fleet.lease(name, holder, ttlMs, o)),
       release: (name, holder, o) => run('release', () => fleet.release(name, holder, o)),
       publish: (message, o) => run('publish', () => fleet.publish(message, o)),

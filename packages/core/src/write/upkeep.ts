@@ -56,7 +56,7 @@ export class Upkeep {
     });
   }
 
-  /** Stays registered where it leaves something behind: its silence is what gets that adopted. */
+  /** Stays registered, as dead, where it leaves something behind: that is what gets it adopted. */
   async close(leavesNothing: () => boolean): Promise<void> {
     this.#closed = true;
     this.#cancel?.();
@@ -64,7 +64,7 @@ export class Upkeep {
     const { fleet, instance } = this.#parts;
     await Promise.allSettled([
       fleet.release('upkeep', instance),
-      leavesNothing() ? fleet.unregister(instance) : undefined,
+      leavesNothing() ? fleet.unregister(instance) : fleet.resign(instance),
     ]);
   }
 

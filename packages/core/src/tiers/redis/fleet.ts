@@ -7,6 +7,9 @@ import { BUS_CHANNEL, leaseKey, REGISTRY_KEY } from './keys.ts';
 import { type ScriptCall, scripts } from './scripts.ts';
 import type { Command, Session } from './session.ts';
 
+/** So long ago was the last heartbeat of who has resigned: dead for everybody, not yet forgotten. */
+const RESIGNED_MS = 3_600_000;
+
 /** Where a session comes from that has been through its handshake. */
 export type Ready = (signal: AbortSignal | undefined) => Promise<Session>;
 
@@ -30,8 +33,7 @@ export class RedisFleet implements SharedFleet {
       ],
       o,
     );
-    const [seconds, micros] = textsIn(time).map(Number);
-    const now = (seconds ?? 0) * 1000 + (micros ?? 0) / 1000;
+    const now = millisecondsIn(time);
     const texts = textsIn(members);
     return texts.flatMap((id, i) =>
       i % 2 === 1 ? [] : [{ id, ageMs: Math.max(0, now - Number(texts[i + 1])) }],
@@ -40,6 +42,12 @@ export class RedisFleet implements SharedFleet {
 
   async unregister(instance: string, o: CallOptions = {}): Promise<void> {
     await this.#send([['ZREM', [REGISTRY_KEY, instance]]], o);
+  }
+
+  async resign(instance: string, o: CallOptions = {}): Promise<void> {
+    const [time] = await this.#send([['TIME', []]], o);
+    const longAgo = Math.floor(millisecondsIn(time)) - RESIGNED_MS;
+    await this.#send([['ZADD', [REGISTRY_KEY, 'XX', longAgo, instance]]], o);
   }
 
   async lease(name: string, holder: string, ttlMs: number, o: CallOptions = {}): Promise<boolean> {
@@ -70,6 +78,12 @@ export class RedisFleet implements SharedFleet {
     if (refused !== undefined) throw toTierError(refused);
     return replies;
   }
+}
+
+/** The answer of TIME. */
+function millisecondsIn(time: unknown): number {
+  const [seconds, micros] = textsIn(time).map(Number);
+  return (seconds ?? 0) * 1000 + (micros ?? 0) / 1000;
 }
 
 function textsIn(reply: unknown): readonly string[] {

@@ -348,6 +348,13 @@ describe('the fleet', () => {
     for (const { ageMs } of living) expect(ageMs).toBeLessThan(5000);
     await fleet.unregister('b');
     expect((await fleet.instances()).map(({ id }) => id)).toEqual(['a']);
+    // Who resigns is still known, as somebody who has been silent for long; a stranger is not.
+    await fleet.resign('a');
+    await fleet.resign('b');
+    const [resigned, ...others] = await fleet.instances();
+    expect(resigned).toMatchObject({ id: 'a' });
+    expect(resigned?.ageMs).toBeGreaterThan(60_000);
+    expect(others).toEqual([]);
     await until(() => one.heard.messages.length === 2, 'both heartbeats');
   });
 

@@ -15,7 +15,7 @@ import { DurableModel } from '../../model/durable-model.ts';
 import { Dice } from './dice.ts';
 import { bytes, item, json, type L3, log, shown, startL3, textOf, value } from './l3.ts';
 
-const COMMANDS = 500;
+const COMMANDS = 300;
 const KEYS = ['a', 'ab', 'é', '\uffff', '😀', 'z'];
 const IDS = ['1', '2', '3', '\uffff', '😀', '6', '7'];
 const TAGS = ['red', 'blue', 'gr"ün'];
@@ -277,7 +277,7 @@ it.each([1, 2])(
     const comparison = new Comparison(l3, new Dice(seed));
     for (let command = 1; command <= COMMANDS; command++) {
       await comparison.step();
-      if (command % 200 === 0) await comparison.compareTables();
+      if (command % 100 === 0) await comparison.compareTables();
     }
   },
   180_000,
