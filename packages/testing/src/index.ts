@@ -1,14 +1,35 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /**
  * Real servers for development and tests, with fault controls: a private redis-server, and
- * Supabase on PGlite or PostgreSQL.
+ * Supabase on PGlite or PostgreSQL; and the contract that every tier keeps.
  */
+export type {
+  ContractCase,
+  ContractFaults,
+  ContractOptions,
+  TierUnderTest,
+} from './contract/case.ts';
+export { durableTierContract, sharedTierContract } from './contract/contract.ts';
+export type * from './contract/tiers.ts';
+export { type DirectoryLock, type LockOptions, lockDirectory } from './directory-lock.ts';
+export {
+  type Embedded,
+  EmbeddedError,
+  type EmbeddedOptions,
+  type EmbeddedVariable,
+  type Environment,
+  embeddedVariables,
+  startEmbedded,
+} from './embedded.ts';
 export {
   MISSING_REDIS,
   MissingPostgresError,
   MissingRedisError,
   ServerError,
 } from './errors.ts';
+export { eventually, until } from './eventually.ts';
+export type { FaultReport, FaultRun, PlayedFault } from './fault-run.ts';
+export { countFault, type FaultKind, injectedFaults } from './injected.ts';
 export { freePort } from './port.ts';
 export { type PostgresOptions, type PostgresServer, startPostgres } from './postgres.ts';
 export { type Proxy, startProxy } from './proxy.ts';
@@ -19,6 +40,19 @@ export {
   type RestartOptions,
   startRedis,
 } from './redis.ts';
+export {
+  type RedisCluster,
+  type RedisClusterOptions,
+  type RedisNode,
+  startRedisCluster,
+} from './redis-cluster.ts';
+export {
+  type RedisSentinel,
+  type RedisSentinelOptions,
+  startRedisSentinel,
+} from './redis-sentinel.ts';
+export { type FaultOptions, type PlannedFault, STACK_FAULTS, type StackFault } from './schedule.ts';
 export { runningServers, type ServerCommand, ServerProcess } from './server-process.ts';
-export { type Stack, type StackOptions, startStack } from './stack.ts';
+export { type FaultyStack, type Stack, type StackOptions, startStack } from './stack.ts';
+export { isStartError, type Started, type StartOptions, startProgram } from './start-program.ts';
 export { type SupabaseOptions, type SupabaseServer, startSupabase } from './supabase.ts';

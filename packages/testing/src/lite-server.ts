@@ -9,13 +9,13 @@ import { createAdaptorServer } from '@hono/node-server';
 import { App, splitSqlStatements } from '@supabase/lite';
 import { createPgliteConnection, type PgliteConnection } from '@supabase/lite/pglite';
 import type { PostgresConnection } from '@supabase/lite/postgres';
-import { PLATFORM_SQL, readMigrations } from './supabase-migrations.ts';
+import { type MigrationFolders, PLATFORM_SQL, readMigrations } from './supabase-migrations.ts';
 
 export interface LiteSettings {
   readonly mode: 'migrate' | 'serve';
   /** A directory for PGlite, or `postgres://…`. */
   readonly database: string;
-  readonly migrations: string;
+  readonly migrations: MigrationFolders;
   readonly port: number;
   readonly secretKey: string;
   readonly publishableKey: string;
@@ -42,7 +42,7 @@ async function open(database: string): Promise<Database> {
   return await createPostgresConnection({ url: database });
 }
 
-async function migrate(database: Database, folder: string): Promise<void> {
+async function migrate(database: Database, folders: MigrationFolders): Promise<void> {
   const { rows: known } = await query(
     database,
     `select to_regclass('supabase_migrations.schema_migrations') is not null as known`,
@@ -53,7 +53,7 @@ async function migrate(database: Database, folder: string): Promise<void> {
     'select version from supabase_migrations.schema_migrations',
   );
   const applied = new Set(rows.map((row) => row.version));
-  for (const { version, name, sql } of await readMigrations(folder)) {
+  for (const { version, name, sql } of await readMigrations(folders)) {
     if (applied.has(version)) continue;
     const record = `insert into supabase_migrations.schema_migrations (version, name) values (${literal(version)}, ${literal(name)})`;
     try {

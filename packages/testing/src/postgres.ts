@@ -17,6 +17,7 @@ import { arch, platform } from 'node:process';
 import { promisify } from 'node:util';
 import { temporaryDirectory } from './directory.ts';
 import { MissingPostgresError } from './errors.ts';
+import { countFault } from './injected.ts';
 import { freePort } from './port.ts';
 import { ServerProcess } from './server-process.ts';
 
@@ -117,6 +118,7 @@ class PrivatePostgres implements PostgresServer {
   }
 
   async kill(): Promise<void> {
+    countFault('kill');
     await this.#process.kill();
   }
 

@@ -5,6 +5,7 @@
  */
 import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { countFault } from './injected.ts';
 import { freePort } from './port.ts';
 
 export interface Proxy extends AsyncDisposable {
@@ -100,11 +101,12 @@ class TcpProxy implements Proxy {
   }
 
   cut(): void {
-    this.#state = 'cut';
-    for (const socket of this.#sockets) socket.destroy();
+    countFault('cut');
+    this.#break();
   }
 
   stall(): void {
+    countFault('stall');
     this.#state = 'stalled';
     for (const pipe of this.#pipes) pipe.hold();
   }
@@ -115,11 +117,12 @@ class TcpProxy implements Proxy {
   }
 
   delay(ms: number): void {
+    if (ms > 0) countFault('slow');
     this.#delayMs = ms;
   }
 
   async close(): Promise<void> {
-    this.cut();
+    this.#break();
     if (!this.#server.listening) return;
     this.#server.close();
     await once(this.#server, 'close');
@@ -127,6 +130,11 @@ class TcpProxy implements Proxy {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #break(): void {
+    this.#state = 'cut';
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   #accept(client: Socket): void {

@@ -5,10 +5,12 @@
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { temporaryDirectory } from './directory.ts';
-import { MissingRedisError, ServerError } from './errors.ts';
+import { ServerError } from './errors.ts';
+import { countFault } from './injected.ts';
 import { freePort } from './port.ts';
 import { redisCommand } from './redis-command.ts';
-import { ServerProcess } from './server-process.ts';
+import { launchRedis } from './redis-process.ts';
+import type { ServerProcess } from './server-process.ts';
 
 /** The bytes of a `dump.rdb`: what a server knew at one moment. */
 export type RedisDump = Uint8Array;
@@ -128,10 +130,12 @@ class PrivateRedis implements RedisServer {
   }
 
   async kill(): Promise<void> {
+    countFault('kill');
     await this.#process.kill();
   }
 
   freeze(): void {
+    countFault('freeze');
     this.#process.freeze();
   }
 
@@ -140,6 +144,7 @@ class PrivateRedis implements RedisServer {
   }
 
   async empty(): Promise<void> {
+    countFault('empty');
     await redisCommand(this.port, this.password, 'FLUSHALL');
   }
 
@@ -149,6 +154,7 @@ class PrivateRedis implements RedisServer {
   }
 
   async restart({ from, keep = false }: RestartOptions = {}): Promise<void> {
+    if (this.#process.alive) countFault('restart');
     await this.#process.kill();
     if (!keep) {
       await rm(join(this.#directory, 'dump.rdb'), { force: true });
@@ -201,20 +207,5 @@ async function launch(
     'maxmemory-policy': options.policy,
     ...options.config,
   };
-  const args = Object.entries(settings).flatMap(([name, value]) =>
-    value === undefined ? [] : [`--${name}`, value],
-  );
-  try {
-    return await ServerProcess.start({
-      name: 'redis-server',
-      command: 'redis-server',
-      args,
-      ready: /Ready to accept connections/,
-    });
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
-      throw new MissingRedisError({ cause: error });
-    }
-    throw error;
-  }
+  return await launchRedis(settings);
 }

@@ -14,8 +14,16 @@ export interface Migration {
 
 const FILE = /^(\d+)_(.+)\.sql$/;
 
-/** The migrations in `folder`, first to last. Other files are not looked at. */
-export async function readMigrations(folder: string): Promise<readonly Migration[]> {
+/** One folder of migrations, or those of several parts of a project, which are applied as one. */
+export type MigrationFolders = string | readonly string[];
+
+/** The migrations in these folders, first to last. Other files are not looked at. */
+export async function readMigrations(folders: MigrationFolders): Promise<readonly Migration[]> {
+  const all = await Promise.all([folders].flat().map(readFolder));
+  return all.flat().sort((a, b) => (a.version < b.version ? -1 : 1));
+}
+
+async function readFolder(folder: string): Promise<readonly Migration[]> {
   const files = (await readdir(folder)).filter((file) => FILE.test(file)).sort();
   return await Promise.all(
     files.map(async (file) => {

@@ -7,7 +7,12 @@ import { cp, mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { temporaryDirectory } from './directory.ts';
-import { hashMigrations, PLATFORM_SQL, readMigrations } from './supabase-migrations.ts';
+import {
+  hashMigrations,
+  type MigrationFolders,
+  PLATFORM_SQL,
+  readMigrations,
+} from './supabase-migrations.ts';
 
 const UNUSED_MS = 60 * 60 * 1000;
 const LITE_VERSION = '0.10.0';
@@ -18,7 +23,7 @@ const LITE_VERSION = '0.10.0';
  */
 export async function copyTemplate(
   target: string,
-  migrations: string,
+  migrations: MigrationFolders,
   make: (directory: string) => Promise<void>,
 ): Promise<void> {
   const shelf = join(tmpdir(), `cache-testing-${userInfo().uid}`);

@@ -9,15 +9,17 @@ import { dirname, extname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { temporaryDirectory } from './directory.ts';
 import { ServerError } from './errors.ts';
+import { countFault } from './injected.ts';
 import type { LiteSettings } from './lite-server.ts';
 import { freePort } from './port.ts';
 import { type PostgresServer, startPostgres } from './postgres.ts';
 import { ServerProcess } from './server-process.ts';
+import type { MigrationFolders } from './supabase-migrations.ts';
 import { copyTemplate } from './supabase-template.ts';
 
 export interface SupabaseOptions {
-  /** The folder with the project's `<version>_<name>.sql`. */
-  readonly migrations: string;
+  /** The folder with the project's `<version>_<name>.sql`, or several, applied in one order. */
+  readonly migrations: MigrationFolders;
   /** Default: a free one. */
   readonly port?: number | undefined;
   /**
@@ -80,7 +82,7 @@ export async function startSupabase(options: SupabaseOptions): Promise<SupabaseS
   const settings: LiteSettings = {
     mode: 'serve',
     database: url ?? resolve(directory),
-    migrations: resolve(options.migrations),
+    migrations: [options.migrations].flat().map((folder) => resolve(folder)),
     port: options.port ?? 0,
     secretKey: options.secretKey ?? `sb_secret_${randomBytes(16).toString('hex')}`,
     publishableKey: options.publishableKey ?? `sb_publishable_${randomBytes(16).toString('hex')}`,
@@ -142,10 +144,12 @@ class LocalSupabase implements SupabaseServer {
   }
 
   async kill(): Promise<void> {
+    countFault('kill');
     await this.#process.kill();
   }
 
   freeze(): void {
+    countFault('freeze');
     this.#process.freeze();
   }
 
@@ -154,6 +158,7 @@ class LocalSupabase implements SupabaseServer {
   }
 
   async restart(): Promise<void> {
+    if (this.#process.alive) countFault('restart');
     await this.#process.kill();
     this.#process = await launch(this.#settings);
   }
