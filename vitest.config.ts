@@ -1,4 +1,5 @@
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
+import { GuaranteesReporter } from './apps/chaos/src/guarantees/reporter.ts';
 
 /**
  * The packages are tested from their sources: no build, no stale `dist`. Vite's own `module` is
@@ -18,6 +19,7 @@ const config: ViteUserConfig = defineConfig({
     hookTimeout: 30_000,
     teardownTimeout: 10_000,
     retry: 0,
+    reporters: ['default', new GuaranteesReporter()],
   },
 });
 

@@ -10,7 +10,7 @@ import { within } from './deadline.ts';
 import { TierError, UnavailableError } from './errors.ts';
 import type { EventHub } from './events.ts';
 import { Instance } from './instance.ts';
-import type { Address, AddressId } from './model/key.ts';
+import { type Address, type AddressId, addressOfId } from './model/key.ts';
 import type { ResolvedOptions } from './options.ts';
 import { type AssemblyInput, makeLookup } from './parts.ts';
 import type { DurableDerived } from './tiers/derived.ts';
@@ -130,7 +130,7 @@ export class Assembly {
         onFull: () => this.#onFull('through'),
       }),
       // Marks left from now on are repaired by the trial, before anybody reads L2 again.
-      isBypassed: () => shared?.guard.state === 'OPEN',
+      isBypassed: (id) => shared?.guard.isBypassed(addressOfId(id)) === true,
       onHeld: () => this.drainer.nudge(),
       onFull: (what) => this.#onFull(what),
     });
@@ -307,6 +307,9 @@ export class Assembly {
         throw new UnavailableError('Redis can not be reached to forget its copies', { cause });
       },
     );
+    if (replies.includes('away')) {
+      throw new UnavailableError('a node of Redis can not be reached to forget its copies');
+    }
     if (!replies.includes('epoch')) return;
     // Under a new epoch every settled copy is a miss anyway.
     copies.empty();

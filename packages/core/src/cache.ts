@@ -25,11 +25,13 @@ import { type Inspection, inspect, inspectDerived } from './inspect.ts';
 import { Instance, NO_DURABLE } from './instance.ts';
 import { type InvalidationReport, invalidate } from './invalidate.ts';
 import { Logs } from './logs.ts';
+import { Mappings, mappedTable } from './mappings.ts';
 import { Metrics } from './metrics/metrics.ts';
 import type { CacheStats } from './metrics/snapshot.ts';
 import type { DerivedKey } from './model/derived-key.ts';
 import { parseDuration } from './model/duration.ts';
 import { type Address, scopeOf } from './model/key.ts';
+import type { FieldsOf, RowTable, TableFor } from './model/mapped-table.ts';
 import { Namespaces } from './namespaces.ts';
 import { type CacheOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { makePacking } from './parts.ts';
@@ -37,6 +39,16 @@ import { Records } from './records.ts';
 import { CacheScope } from './scope.ts';
 import { Namespace, type NamespaceOptions } from './space.ts';
 import { type SyncReport, syncAll } from './sync.ts';
+
+/** Options of {@link Cache.records}. */
+export interface RecordsOptions<V> extends NamespaceOptions {
+  /**
+   * The table of the team's own where these records are kept for other programs to read and write,
+   * as {@link table} describes it. Its mapping has to be in the database, `ready()` says whether it
+   * is. Takes values of the codec `json`; the table says the scope. Default: none.
+   */
+  readonly table?: TableFor<FieldsOf<V>> | undefined;
+}
 
 /** Options of {@link Cache.logs}. */
 export interface LogsOptions<T> extends NamespaceOptions {
@@ -59,6 +71,8 @@ export class Cache {
   readonly #instance: Instance;
   /** What records and logs stand on; `undefined` where there is no L3. */
   readonly #assembly: Assembly | undefined;
+  /** Absent where there is no L3. */
+  readonly #mappings: Mappings | undefined;
   readonly #deriving: DerivedEngine;
   readonly #unregister: () => void;
   #closing: Promise<void> | undefined;
@@ -90,6 +104,7 @@ export class Cache {
       throw error;
     }
     this.#instance = this.#assembly?.instance ?? new Instance(input, NO_DURABLE);
+    this.#mappings = this.#assembly && this.#makeMappings(this.#assembly);
     this.deadLetters = new DeadLetters({
       engine: () => this.#needs('deadLetters').engine,
       letters: () => this.#needs('deadLetters').letters,
@@ -100,17 +115,32 @@ export class Cache {
     this.#assembly?.start();
   }
 
+  #makeMappings({ durable, instance }: Assembly): Mappings {
+    return new Mappings({
+      clock: this.#resolved.clock,
+      tables: durable.tables,
+      opened: () => instance.opening.ready(),
+      isClosed: () => this.#closing !== undefined,
+      isSealed: this.#resolved.cipher?.seals === true,
+    });
+  }
+
   /** Opens a namespace of records. */
   records<S extends StandardSchemaV1>(
     name: string,
-    options: NamespaceOptions & { readonly schema: S },
+    options: RecordsOptions<StandardSchemaV1.InferOutput<S>> & { readonly schema: S },
   ): Records<StandardSchemaV1.InferOutput<S>>;
-  records<V>(name: string, options?: NamespaceOptions): Records<V>;
-  records(name: string, options: NamespaceOptions = {}): Records<unknown> {
+  records<V>(name: string, options?: RecordsOptions<V>): Records<V>;
+  records(
+    name: string,
+    options: NamespaceOptions & { readonly table?: RowTable | undefined } = {},
+  ): Records<unknown> {
     const engine = this.#engineFor(name);
-    refuseUnknown(name, options, ['scope', 'codec', 'schema']);
+    refuseUnknown(name, options, ['scope', 'codec', 'schema', 'table']);
     return this.#opened.open('records', options, Records, name, () => {
-      const namespace = this.#namespace(name, 'value', options);
+      const mapped = this.#mappings && mappedTable(this.#mappings, name, options);
+      const counters = this.#metrics.namespace(name);
+      const namespace = new Namespace(name, 'value', options, counters, mapped);
       return { namespace, handle: new Records(engine, namespace) };
     });
   }
@@ -227,11 +257,12 @@ export class Cache {
 
   /**
    * Resolves when calls can be answered: L3 is there, L2 is there or bypassed. Rejects with
-   * `ConfigError` for a wrong password or key, or missing migrations; with `UnavailableError`
-   * while L3 is away.
+   * `ConfigError` for a wrong password or key, missing migrations, or a mapped table that is not as
+   * its namespace says; with `UnavailableError` while L3 is away.
    */
   async ready(): Promise<void> {
     await this.#instance.opening.ready();
+    await this.#mappings?.ready();
     await this.#assembly?.restored();
   }
 
@@ -297,6 +328,7 @@ export class Cache {
   }
 
   async #close(ms: number): Promise<void> {
+    this.#mappings?.close();
     await stopDeriving(this.#deriving);
     await this.#assembly?.close(ms);
     await this.#instance.close();

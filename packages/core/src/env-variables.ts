@@ -14,6 +14,9 @@ export type VariableName =
   | 'REDIS_URL'
   | 'REDIS_HOST'
   | 'REDIS_PORT'
+  | 'REDIS_SENTINELS'
+  | 'REDIS_SENTINEL_NAME'
+  | 'REDIS_SENTINEL_PASSWORD'
   | 'REDIS_PASSWORD'
   | 'REDIS_CACHE_TTL'
   | 'REDIS_L1_CACHE_SIZE'
@@ -38,7 +41,8 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
   {
     name: 'REDIS_URL',
     default: 'redis://localhost:6379',
-    description: 'L2: redis://host:port, rediss:// for TLS, or off for none.',
+    description:
+      'L2: redis://host:port, rediss:// for TLS, or off for none. Several, separated by commas: nodes of a Redis Cluster.',
     secret: true,
   },
   {
@@ -52,6 +56,25 @@ export const environmentVariables: readonly EnvironmentVariable[] = [
     default: '6379',
     description: 'The port that goes with REDIS_HOST.',
     secret: false,
+  },
+  {
+    name: 'REDIS_SENTINELS',
+    default: '',
+    description:
+      'In place of REDIS_URL: the Sentinels that know where L2 is, as host:port,host:port.',
+    secret: false,
+  },
+  {
+    name: 'REDIS_SENTINEL_NAME',
+    default: 'mymaster',
+    description: 'What the Sentinels call their group.',
+    secret: false,
+  },
+  {
+    name: 'REDIS_SENTINEL_PASSWORD',
+    default: '',
+    description: 'The password of the Sentinels, where they ask for one.',
+    secret: true,
   },
   {
     name: 'REDIS_PASSWORD',

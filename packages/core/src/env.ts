@@ -16,7 +16,14 @@ import {
   shownSecret,
   shownUrl,
 } from './option-rules.ts';
-import { type CacheOptions, memory, type RedisTierOptions, redis, supabase } from './options.ts';
+import {
+  type CacheOptions,
+  memory,
+  type RedisOptions,
+  type RedisTierOptions,
+  redis,
+  supabase,
+} from './options.ts';
 import { encryptionFromText } from './security-options.ts';
 
 /** Variables as a process has them. */
@@ -49,11 +56,11 @@ export function optionsFromEnv(env: Environment = process.env): CacheOptions {
 }
 
 function redisFrom(read: Reader): RedisTierOptions | undefined {
-  const url = redisUrl(read);
-  if (url === undefined) return undefined;
+  const where = redisPlace(read);
+  if (where === undefined) return undefined;
   return redis({
-    url,
-    password: read.text('REDIS_PASSWORD'),
+    ...where,
+    password: read.text('REDIS_PASSWORD') ?? where.password,
     ttl: read.seconds('REDIS_CACHE_TTL', 'l2.ttl'),
     timeout: read.whole('REDIS_TIMEOUT_MS', 'l2.timeout'),
     breaker: {
@@ -65,26 +72,75 @@ function redisFrom(read: Reader): RedisTierOptions | undefined {
 }
 
 /** `undefined`: no L2. */
-function redisUrl(read: Reader): string | undefined {
+function redisPlace(read: Reader): RedisOptions | undefined {
   const url = read.text('REDIS_URL');
+  const sentinels = read.text('REDIS_SENTINELS');
+  if (sentinels !== undefined) {
+    if (url !== undefined) {
+      throw new ConfigError('REDIS_URL and REDIS_SENTINELS are both set: one says where Redis is');
+    }
+    return {
+      sentinels: sentinels.split(',').map(sentinelIn),
+      name: read.text('REDIS_SENTINEL_NAME'),
+      sentinelPassword: read.text('REDIS_SENTINEL_PASSWORD'),
+    };
+  }
   if (url === 'off') return undefined;
   if (url === undefined) {
     const host = read.text('REDIS_HOST');
     const port = read.number('REDIS_PORT', [1, 65_535], 'a port, from 1 to 65535', wholeNumber);
-    return hostUrl(host ?? 'localhost', port ?? 6379);
+    return { url: hostUrl(host ?? 'localhost', port ?? 6379) };
   }
-  if (url.includes(',')) {
-    throw new ConfigError(
-      'REDIS_URL names several nodes: Redis Cluster is not in this version yet, it takes one URL',
-    );
-  }
+  if (url.includes(',')) return clusterIn(url);
+  redisUrl(url, url);
+  return { url };
+}
+
+function redisUrl(url: string, shownAs: string): URL {
   const parsed = URL.parse(url);
   const known = parsed?.protocol === 'redis:' || parsed?.protocol === 'rediss:';
-  if (!known || parsed.hostname === '') {
-    const takes = 'redis://host:port, rediss://host:port, or off';
-    throw new ConfigError(`REDIS_URL takes ${takes}, got ${shownUrl(url)}`);
+  if (known && parsed.hostname !== '') return parsed;
+  const takes = 'redis://host:port, rediss://host:port, or off';
+  throw new ConfigError(`REDIS_URL takes ${takes}, got ${shownUrl(shownAs)}`);
+}
+
+/** The first says how all of them are spoken to; those behind it may be `host:port` alone. */
+function clusterIn(text: string): RedisOptions {
+  const [first = '', ...others] = text.split(',').map((part) => part.trim());
+  const { protocol, username, password } = redisUrl(first, first);
+  const nodes = [first, ...others]
+    .filter((part) => part !== '')
+    .map((part) => {
+      const node = redisUrl(part.includes('://') ? part : `${protocol}//${part}`, part);
+      if (node.protocol !== protocol || !['', '/', '/0'].includes(node.pathname)) {
+        throw new ConfigError(
+          'REDIS_URL names several nodes: they take one kind, redis:// or rediss://, and no database',
+        );
+      }
+      return { host: bareHost(node.hostname), port: Number(node.port || 6379) };
+    });
+  return {
+    cluster: nodes,
+    username: decodeURIComponent(username) || undefined,
+    password: decodeURIComponent(password) || undefined,
+    tls: protocol === 'rediss:' ? {} : undefined,
+  };
+}
+
+function sentinelIn(text: string): { readonly host: string; readonly port: number } {
+  const parsed = URL.parse(`redis://${text.trim()}`);
+  const extras = `${parsed?.username}${parsed?.password}${parsed?.pathname}`;
+  if (parsed !== null && extras === '' && parsed.hostname !== '') {
+    return { host: bareHost(parsed.hostname), port: Number(parsed.port || 26_379) };
   }
-  return url;
+  throw new ConfigError(
+    `REDIS_SENTINELS takes host:port,host:port, got ${shownSecret(text)} among them`,
+  );
+}
+
+/** An address of IPv6 without the brackets that it has in a URL. */
+function bareHost(hostname: string): string {
+  return hostname.replace(/^\[(.*)\]$/, '$1');
 }
 
 function hostUrl(host: string, port: number): string {

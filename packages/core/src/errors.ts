@@ -71,11 +71,14 @@ export class SchemaError extends CacheError {
 /** One tier failed. Callers see it as the `cause` of an {@link UnavailableError}. */
 export class TierError extends CacheError {
   readonly code = 'TIER';
-  /** `unreachable`: nobody answered; `refused`: it answered, and said no; `data`: this row only. */
-  readonly reason: 'unreachable' | 'timeout' | 'refused' | 'full' | 'data';
+  /**
+   * `unreachable`: nobody answered; `refused`: it answered, and said no; `data`: this row only;
+   * `moved`: this node of a Cluster does not serve the key now, another one does.
+   */
+  readonly reason: 'unreachable' | 'timeout' | 'refused' | 'full' | 'data' | 'moved';
   constructor(
     message: string,
-    reason: 'unreachable' | 'timeout' | 'refused' | 'full' | 'data',
+    reason: 'unreachable' | 'timeout' | 'refused' | 'full' | 'data' | 'moved',
     options: CacheErrorOptions = {},
   ) {
     super(message, options);

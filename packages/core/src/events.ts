@@ -2,7 +2,7 @@
  * What the cache tells an operator: one discriminated union, and the hub that hands it out.
  *
  * Invariants: an event holds no key, value, tag, scope id or secret, only the names of
- * namespaces and tiers, counts and durations. A listener that throws or rejects harms neither
+ * namespaces, tiers and nodes, counts and durations. A listener that throws or rejects harms neither
  * the cache nor the other listeners.
  *
  * Events are for changes of state and for things that someone may have to look at. What happens
@@ -33,6 +33,16 @@ export type CacheEvent =
       readonly type: 'breaker';
       readonly from?: BreakerState | undefined;
       readonly to: BreakerState;
+      readonly reason: string;
+    }
+  /**
+   * One node of a Redis Cluster is bypassed, or used again, while others go on. `node` is its
+   * `host:port`, or `none` for shards that nobody has.
+   */
+  | {
+      readonly type: 'redis-node';
+      readonly node: string;
+      readonly state: 'away' | 'back';
       readonly reason: string;
     }
   /** L2 is another incarnation of itself (restarted, emptied, failed over): its settled copies are void. */
@@ -172,6 +182,8 @@ export function levelOf(event: CacheEvent): LogLevel {
       return 'info';
     case 'breaker':
       return event.to === 'OPEN' ? 'warn' : 'info';
+    case 'redis-node':
+      return event.state === 'away' ? 'warn' : 'info';
     case 'l3':
       return event.state === 'away' ? 'error' : 'info';
     case 'clock-skew':

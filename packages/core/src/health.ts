@@ -17,11 +17,26 @@ import type { JournalMode } from './write/journal/rung.ts';
  */
 export type HealthStatus = 'ok' | 'degraded' | 'down';
 
+/**
+ * What Redis says of itself; the last three as Redis calls and writes them (source: an audiobook
+ * service's Redis cache). Of a Cluster, of all nodes together.
+ */
+export interface ServerInfo extends RedisInfo {
+  readonly total_connections_received: string;
+  readonly total_commands_processed: string;
+  /** Say `2.50M`. */
+  readonly used_memory_human: string;
+}
+
 export interface Health {
   readonly status: HealthStatus;
   /** Absent where the cache has no L2. */
   readonly redis_cache?:
-    | { readonly connected: boolean; readonly dbSize: number; readonly info: RedisInfo | undefined }
+    | {
+        readonly connected: boolean;
+        readonly dbSize: number;
+        readonly info: ServerInfo | undefined;
+      }
     | undefined;
   /** Absent where the cache has no L3. */
   readonly supabase?: { readonly connected: boolean; readonly ms: number } | undefined;
@@ -70,14 +85,16 @@ export async function healthOf(
   ]);
   const state = shared?.guard.state ?? 'CLOSED';
   const connected = redis?.connected === true;
-  const isShared = connected && state === 'CLOSED';
+  const isShared = connected && state === 'CLOSED' && shared?.guard.away.length === 0;
   const stats = metrics.snapshot();
   const writable = assembly?.journal?.state.isWritable !== false;
   return {
     status: statusOf(supabase, shared === undefined ? undefined : isShared, writable),
     ...(shared === undefined
       ? {}
-      : { redis_cache: { connected, dbSize: redis?.dbSize ?? 0, info: redis } }),
+      : {
+          redis_cache: { connected, dbSize: redis?.dbSize ?? 0, info: redis && serverInfo(redis) },
+        }),
     ...(supabase === undefined
       ? {}
       : { supabase: { connected: supabase, ms: clock.monotonic() - start } }),
@@ -90,6 +107,22 @@ export async function healthOf(
     sync: stats.sync,
     bus: stats.bus,
   };
+}
+
+function serverInfo(info: RedisInfo): ServerInfo {
+  return {
+    ...info,
+    total_connections_received: String(info.connectionsReceived),
+    total_commands_processed: String(info.commandsProcessed),
+    used_memory_human: human(info.usedMemoryBytes),
+  };
+}
+
+/** As Redis writes it. */
+function human(bytes: number): string {
+  if (bytes < 1024) return `${bytes}B`;
+  const power = Math.min(4, Math.floor(Math.log2(bytes) / 10));
+  return `${(bytes / 1024 ** power).toFixed(2)}${'BKMGT'[power]}`;
 }
 
 function journalOf({ state, options }: OpenJournal): Health['journal'] {

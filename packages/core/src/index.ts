@@ -1,4 +1,4 @@
-export { Cache, createCache, type LogsOptions } from './cache.ts';
+export { Cache, createCache, type LogsOptions, type RecordsOptions } from './cache.ts';
 export type { CallOptions, PreloadReport } from './calls.ts';
 export type { Clock } from './clock.ts';
 export { systemClock } from './clock.ts';
@@ -29,7 +29,7 @@ export {
   type WriteOutcome,
 } from './errors.ts';
 export type { CacheEvent, CacheListener, Logger } from './events.ts';
-export type { Health, HealthStatus } from './health.ts';
+export type { Health, HealthStatus, ServerInfo } from './health.ts';
 export type { HeldCopy, Inspection, TierInspection } from './inspect.ts';
 export type { InvalidationReport } from './invalidate.ts';
 export type { JournalOptions } from './journal-options.ts';
@@ -38,8 +38,18 @@ export type { Settled } from './many.ts';
 export { metricNames } from './metrics/prometheus.ts';
 export type { CacheStats } from './metrics/snapshot.ts';
 export type { DerivedKey, DerivedKeyObject, DerivedKeyPart } from './model/derived-key.ts';
-export type { Duration } from './model/duration.ts';
-export { timeOfVersion } from './model/version.ts';
+export { type Duration, parseDuration } from './model/duration.ts';
+export type { LogItem, LogWrite, Payload, ValueWrite } from './model/entry.ts';
+export type { Address, Scope } from './model/key.ts';
+export {
+  type FieldsOf,
+  type MappedTable,
+  type RowTable,
+  type TableFor,
+  type TableOptions,
+  table,
+} from './model/mapped-table.ts';
+export { type Stamp, timeOfVersion } from './model/version.ts';
 export {
   type CacheOptions,
   type MemoryOptions,
@@ -65,6 +75,7 @@ export type { DeepReadonly, NamespaceOptions } from './space.ts';
 export type { SyncReport } from './sync.ts';
 export type * from './tiers/derived.ts';
 export type * from './tiers/letters.ts';
+export type * from './tiers/tables.ts';
 export type * from './tiers/tier.ts';
 export type { JournalMode } from './write/journal/rung.ts';
 export type { Holder, Receipt } from './write/ladder.ts';

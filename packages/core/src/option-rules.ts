@@ -156,12 +156,27 @@ function url(protocols: readonly string[], takes: string): z.ZodType {
 }
 
 function withMethods(methods: readonly string[], takes: string): z.ZodType {
-  return rule((value) => {
-    if (typeof value !== 'object' || value === null) return false;
-    const owner: object = value;
-    return methods.every((method) => typeof Reflect.get(owner, method) === 'function');
-  }, takes);
+  return rule((value) => hasMethods(value, methods), takes);
 }
+
+function hasMethods(value: unknown, methods: readonly string[]): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const owner: object = value;
+  return methods.every((method) => typeof Reflect.get(owner, method) === 'function');
+}
+
+function isAddress(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { host, port, ...rest }: { host?: unknown; port?: unknown } = value;
+  const isPort = Number.isInteger(port) && Number(port) > 0 && Number(port) <= 65_535;
+  const isHost = typeof host === 'string' && /^[^\s/?#@,]+$/.test(host);
+  return isHost && (port === undefined || isPort) && Object.keys(rest).length === 0;
+}
+
+const addresses: z.ZodType = rule(
+  (value) => Array.isArray(value) && value.length > 0 && value.every(isAddress),
+  'a list of { host, port }',
+);
 
 const text: z.ZodType = rule((value) => typeof value === 'string', 'a text');
 
@@ -192,7 +207,17 @@ const cacheRules: z.ZodType = z.strictObject({
     url: url(['redis:', 'rediss:'], 'a URL like redis://host:6379 or rediss://host:6379'),
     password: text,
     tls: group('an object', { ca: pem, cert: pem, key: pem, servername: text }),
-    client: withMethods(['call', 'duplicate', 'disconnect'], 'a client of ioredis'),
+    client: rule(
+      (value) =>
+        hasMethods(value, ['call', 'duplicate', 'disconnect']) ||
+        (hasMethods(value, ['nodes', 'disconnect']) && Reflect.get(Object(value), 'isCluster')),
+      'a client of ioredis',
+    ),
+    cluster: addresses,
+    sentinels: addresses,
+    name: rule((value) => typeof value === 'string' && value !== '', 'the name of a group'),
+    sentinelPassword: text,
+    username: text,
     ttl: duration('l2.ttl'),
     timeout: duration('l2.timeout'),
     shards: whole('l2.shards'),
@@ -259,6 +284,7 @@ const cacheRules: z.ZodType = z.strictObject({
 const SHOW_AS: Readonly<Record<string, (value: unknown) => string>> = {
   'l2.url': shownUrl,
   'l2.password': shownSecret,
+  'l2.sentinelPassword': shownSecret,
   'l2.tls.ca': shownSecret,
   'l2.tls.cert': shownSecret,
   'l2.tls.key': shownSecret,

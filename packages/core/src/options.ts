@@ -11,12 +11,8 @@ import type { Logger } from './events.ts';
 import { type JournalOptions, type ResolvedJournal, resolveJournal } from './journal-options.ts';
 import { type Duration, parseDuration } from './model/duration.ts';
 import { checkOptions, type LimitedOption } from './option-rules.ts';
-import {
-  checkTls,
-  type EncryptionOptions,
-  type RedisTlsOptions,
-  resolveEncryption,
-} from './security-options.ts';
+import { type RedisPlace, type RedisSource, redisSource } from './redis-options.ts';
+import { type EncryptionOptions, resolveEncryption } from './security-options.ts';
 
 /** L1: this process's memory. */
 export interface MemoryOptions {
@@ -26,24 +22,6 @@ export interface MemoryOptions {
   readonly maxBytes?: number | undefined;
   /** How long an entry is served from memory. Default `'5m'`. */
   readonly ttl?: Duration | undefined;
-}
-
-/**
- * A client of ioredis 6 that the caller owns. It is only asked for copies of itself, with the
- * settings that the protocol needs; the client itself is left alone.
- */
-export interface RedisClient {
-  duplicate(override: object): RedisConnection;
-}
-
-/** What is used of such a copy. */
-export interface RedisConnection {
-  connect(): Promise<void>;
-  disconnect(): void;
-  callBuffer(command: string, args: (string | Buffer | number)[]): Promise<unknown>;
-  subscribe(...channels: string[]): Promise<unknown>;
-  on(event: string, listener: (...args: unknown[]) => void): unknown;
-  readonly stream?: { cork(): void; uncork(): void };
 }
 
 export interface BreakerOptions {
@@ -56,15 +34,7 @@ export interface BreakerOptions {
 }
 
 /** L2: a Redis that all instances share. */
-export interface RedisOptions {
-  /** `redis://[user[:password]@]host:6379[/db]`, `rediss://` for TLS. This or `client`. */
-  readonly url?: string | undefined;
-  /** Takes precedence over one in the URL. */
-  readonly password?: string | undefined;
-  /** Certificates of a `rediss://` connection that the runtime does not have by itself. */
-  readonly tls?: RedisTlsOptions | undefined;
-  /** A client that the caller owns, whose settings are taken over; `close()` leaves it open. */
-  readonly client?: RedisClient | undefined;
+export interface RedisOptions extends RedisPlace {
   /** How long a copy of what L3 has is kept. Pending entries have no TTL. Default `'1h'`. */
   readonly ttl?: Duration | undefined;
   /** What one call may cost a caller. Default `'50ms'`. */
@@ -227,15 +197,6 @@ export interface ResolvedMemory {
   readonly ttlMs: number;
 }
 
-/** A client to use, or where to connect to. */
-export type RedisSource =
-  | { readonly client: RedisClient }
-  | {
-      readonly url: string;
-      readonly password: string | undefined;
-      readonly tls: RedisTlsOptions | undefined;
-    };
-
 export interface ResolvedRedis {
   readonly source: RedisSource;
   readonly ttlMs: number;
@@ -339,20 +300,6 @@ function resolveRedis(options: RedisOptions): ResolvedRedis {
       trial: breaker.trial ?? DEFAULTS.breaker.trial,
     }),
   });
-}
-
-function redisSource(options: RedisOptions): RedisSource {
-  const { url, password, client, tls } = options;
-  checkTls(tls, url);
-  if (client !== undefined) {
-    if (url !== undefined || password !== undefined) {
-      throw new ConfigError('redis() takes either a client, or a url and password, not both');
-    }
-    return { client };
-  }
-  if (url === undefined)
-    throw new ConfigError('option "l2.url" is missing: redis() takes a url or a client');
-  return { url, password: password === '' ? undefined : password, tls };
 }
 
 function resolveSupabase(options: SupabaseOptions): ResolvedSupabase {

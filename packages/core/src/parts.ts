@@ -104,6 +104,10 @@ export function makeShared(input: AssemblyInput, hooks: SharedHooks): SharedSide
       events.emit({ type: 'breaker', to, reason });
       if (to === 'OPEN') hooks.onOpen();
     },
+    onLane: (node, state, reason) => {
+      events.emit({ type: 'redis-node', node, state, reason });
+      if (state === 'away') hooks.onOpen();
+    },
     onCall: (operation, ms) => metrics.observe('l2', operation, ms),
     recover: hooks.recover,
   });
@@ -146,6 +150,7 @@ export function makeLookup(input: AssemblyInput, needs: LookupNeeds): Lookup {
       maxWaiting: MAX_READS_A_TURN,
       onFull,
       maxBatch: MAX_READ_BATCH,
+      partOf: foreground.partOf,
     });
   return new Lookup({
     clock: options.clock,

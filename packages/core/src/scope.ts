@@ -225,7 +225,7 @@ export class CacheScope {
     const purges = addresses.map((address) => ({ address, version }));
     try {
       const replies = await inChunks(purges, (some) => shared.purge(some));
-      return !replies.includes('epoch');
+      return replies.every((reply) => reply === 'done');
     } catch (error) {
       if (!(error instanceof TierError)) throw error;
       return false;

@@ -105,9 +105,13 @@ export function encryptionFromText(name: string, text: string): EncryptionOption
 }
 
 /** Throws where TLS is asked for on a connection that has none, or by half. */
-export function checkTls(tls: RedisTlsOptions | undefined, url: string | undefined): void {
+export function checkTls(
+  tls: RedisTlsOptions | undefined,
+  url: string | undefined,
+  hasNodes = false,
+): void {
   if (tls === undefined) return;
-  if (url === undefined || URL.parse(url)?.protocol !== 'rediss:') {
+  if (!hasNodes && (url === undefined || URL.parse(url)?.protocol !== 'rediss:')) {
     throw new ConfigError('option "l2.tls" needs a url of the kind rediss://');
   }
   if ((tls.cert === undefined) !== (tls.key === undefined)) {

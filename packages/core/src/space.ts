@@ -6,12 +6,14 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { Engine } from './calls.ts';
 import type { Codec } from './codec/codec.ts';
 import { codecs } from './codec/codecs.ts';
+import { checkRow } from './codec/row.ts';
 import type { Copy } from './coherence/copies.ts';
 import { CodecError, ConfigError, SchemaError, TimeoutError, UnavailableError } from './errors.ts';
 import type { NamespaceCounters, RequestResult } from './metrics/counters.ts';
 import type { CodecName, Payload } from './model/entry.ts';
 import { type Address, address, checkName, idOf, type Scope, scopeOf } from './model/key.ts';
 import type { Known } from './model/known.ts';
+import { checkMappedKey, type RowTable, scopeIn } from './model/mapped-table.ts';
 import type { Space, TierName } from './read/lookup.ts';
 
 /** What records and logs take alike. */
@@ -25,6 +27,13 @@ export interface NamespaceOptions {
   readonly codec?: CodecName | undefined;
   /** Validates what goes in and what comes out; must answer synchronously. */
   readonly schema?: StandardSchemaV1 | undefined;
+}
+
+/** The table of the team's own that a namespace of records lives in. */
+export interface NamespaceTable {
+  readonly table: RowTable;
+  /** Throws where the database said that it is not mapped like this. */
+  readonly check: () => void;
 }
 
 /** A value that every reader shares, so it can't be changed. */
@@ -45,12 +54,14 @@ export class Namespace {
   readonly #codec: Codec<unknown>;
   readonly #scope: NamespaceOptions['scope'];
   readonly #schema: StandardSchemaV1 | undefined;
+  readonly #mapped: NamespaceTable | undefined;
 
   constructor(
     name: string,
     kind: 'value' | 'log',
     options: NamespaceOptions,
     counters: NamespaceCounters,
+    mapped?: NamespaceTable,
   ) {
     this.name = checkName('namespace', name);
     this.kind = kind;
@@ -58,10 +69,16 @@ export class Namespace {
     this.#codec = codecs[options.codec ?? 'json'];
     this.#scope = options.scope;
     this.#schema = options.schema;
+    this.#mapped = mapped;
   }
 
   address(key: string): Address {
-    return address(this.name, key);
+    const checked = address(this.name, key);
+    if (this.#mapped !== undefined) {
+      this.#mapped.check();
+      checkMappedKey(this.#mapped.table, key);
+    }
+    return checked;
   }
 
   /** L1's copy of a key, where it may be answered. Counts and, now and then, times it. */
@@ -80,6 +97,7 @@ export class Namespace {
   }
 
   scopeOf(key: string): Scope | undefined {
+    if (this.#mapped !== undefined) return scopeIn(this.#mapped.table, key);
     if (this.#scope === undefined) return undefined;
     const [kind, id] = this.#scope(key);
     return scopeOf(kind, id);
@@ -88,7 +106,9 @@ export class Namespace {
   /** The bytes of a value, and the frozen value that they stand for. */
   encode(value: unknown): { readonly payload: Payload; readonly value: unknown } {
     if (value === undefined) throw new CodecError(`${this.name}: undefined can't be stored`);
-    return this.#codec.encode(this.#validated(value, 'stored'));
+    const encoded = this.#codec.encode(this.#validated(value, 'stored'));
+    if (this.#mapped !== undefined) checkRow(this.#mapped.table, encoded.value);
+    return encoded;
   }
 
   decode(payload: Payload): unknown {

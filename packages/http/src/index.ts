@@ -1,5 +1,17 @@
 /** @cache/http: the routes of a cache, and what an application needs to add its own. */
 export {
+  bodyRefusals,
+  cacheHeader,
+  type DocumentedHeader,
+  derivedHeaders,
+  durableHeader,
+  heldBy,
+  isNoAnswer,
+  readRefusals,
+  refusals,
+  writeRefusals,
+} from './answer-parts.ts';
+export {
   type ApiOptions,
   api,
   bodyLimit,
@@ -8,6 +20,7 @@ export {
   wellFormedPath,
 } from './api.ts';
 export { type CacheRoutesOptions, cacheRouters, cacheRoutes } from './cache-routes.ts';
+export { type Listening, listen, settled } from './listen.ts';
 export type { Preload, Preloaded } from './preload-routes.ts';
 export {
   PROBLEM_TYPE,
@@ -19,6 +32,8 @@ export {
   problemOf,
   problemSchema,
 } from './problem.ts';
+export { RequestBounds } from './request-bounds.ts';
+export { errorLog, requestLog } from './request-log.ts';
 export {
   bearer,
   createRouter,
@@ -36,4 +51,5 @@ export {
   serviceFromEnv,
   serviceVariables,
 } from './service.ts';
+export { drainOnSignals, type EndSignal, type ShutdownOptions } from './shutdown.ts';
 export { type AuthOptions, type Caller, Tokens, unauthorized } from './tokens.ts';

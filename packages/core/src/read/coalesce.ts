@@ -25,6 +25,8 @@ export interface CoalescerOptions<T> {
   readonly onFull?: (() => void) | undefined;
   /** How many keys one batch may have. */
   readonly maxBatch: number;
+  /** Keys of different parts are asked for apart: one part may fail without the others. */
+  readonly partOf?: ((address: Address) => unknown) | undefined;
 }
 
 export class Coalescer<T> {
@@ -70,6 +72,13 @@ export class Coalescer<T> {
   async #run(): Promise<void> {
     const batch = this.#take();
     if (batch.length === 0) return;
+    const { partOf } = this.#options;
+    if (partOf === undefined) return await this.#ask(batch);
+    const parts = Map.groupBy(batch, ({ address }) => partOf(address));
+    await Promise.all([...parts.values()].map((part) => this.#ask(part)));
+  }
+
+  async #ask(batch: readonly Waiting<T>[]): Promise<void> {
     try {
       const answers = await this.#options.read(batch.map((one) => one.address));
       for (const [index, answer] of answers.entries()) {

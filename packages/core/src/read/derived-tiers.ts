@@ -100,7 +100,14 @@ export class DerivedTiers {
   constructor(parts: DerivedTiersParts) {
     this.#parts = parts;
     const { shared, patient, durable } = parts;
-    this.#takes = shared && new Turn({ ask: (takes) => shared.take(takes), maxBatch: MAX_BATCH });
+    const { partOf } = shared ?? {};
+    this.#takes =
+      shared &&
+      new Turn({
+        ask: (takes) => shared.take(takes),
+        maxBatch: MAX_BATCH,
+        partOf: partOf && (({ address }) => partOf(address)),
+      });
     this.#leases = patient && leaseLines(patient);
     this.#reads =
       durable &&

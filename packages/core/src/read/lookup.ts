@@ -301,12 +301,12 @@ function fillOf(
   { address, row, shared }: CopyUp,
 ): SharedBackfill | undefined {
   if (isEncrypted(row)) return undefined;
-  const { cut } = shared.meta;
-  if (row?.kind === 'value') return { kind: 'value', write: row, cut };
-  if (row?.kind === 'log') return { kind: 'log', write: row, cut };
+  const { meta } = shared;
+  if (row?.kind === 'value') return { kind: 'value', write: row, ...meta };
+  if (row?.kind === 'log') return { kind: 'log', write: row, ...meta };
   // L3 has never heard of this log: what L2 holds of it is all there is.
   const isAll = kind === 'log' && shared.entry?.kind === 'log';
-  return isAll ? { kind: 'log', write: emptyLog(address), cut } : undefined;
+  return isAll ? { kind: 'log', write: emptyLog(address), ...meta } : undefined;
 }
 
 /** Says everything about its key by itself. */

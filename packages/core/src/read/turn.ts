@@ -7,6 +7,8 @@ export interface TurnOptions<Q, A> {
   /** The answers in the order of the questions. */
   readonly ask: (questions: readonly Q[]) => Promise<readonly A[]>;
   readonly maxBatch: number;
+  /** Questions of different parts are asked apart: one part may fail without the others. */
+  readonly partOf?: ((question: Q) => unknown) | undefined;
   /** When the batch leaves. Default: when the promises of this turn have run. */
   readonly schedule?: ((leave: () => void) => void) | undefined;
 }
@@ -36,6 +38,12 @@ export class Turn<Q, A> {
   #leave(): void {
     const all = this.#waiting;
     this.#waiting = [];
+    const { partOf } = this.#options;
+    const parts = partOf && Map.groupBy(all, ({ question }) => partOf(question));
+    for (const part of parts?.values() ?? [all]) this.#leaveTogether(part);
+  }
+
+  #leaveTogether(all: readonly Waiting<Q, A>[]): void {
     for (let at = 0; at < all.length; at += this.#options.maxBatch) {
       void this.#run(all.slice(at, at + this.#options.maxBatch));
     }

@@ -110,6 +110,8 @@ export type PlaceReply =
   | { readonly status: 'epoch' };
 
 export interface SharedDerived {
+  /** As in {@link SharedTier}. */
+  readonly partOf?: ((address: Address) => number) | undefined;
   take(takes: readonly Take[], o?: CallOptions): Promise<readonly TakeReply[]>;
   /** Stores a load's result, gives its lease back and tells everybody, with the entry's stamp. */
   fill(fills: readonly Fill[], o?: CallOptions): Promise<readonly FillReply[]>;

@@ -20,10 +20,12 @@ import type { Clock } from '../clock.ts';
 import { within } from '../deadline.ts';
 import { TierError } from '../errors.ts';
 import type { BreakerState } from '../events.ts';
+import type { Address } from '../model/key.ts';
 import { traced } from '../tracing.ts';
 import type { SharedDerived } from './derived.ts';
 import type { SharedFleet } from './fleet.ts';
-import type { SharedTier } from './tier.ts';
+import { byLane, Lanes } from './lanes.ts';
+import type { SharedTier, TierLanes } from './tier.ts';
 
 /** A tier that can be asked whether it is there at all. */
 export interface ProbedTier extends SharedTier {
@@ -35,6 +37,8 @@ export interface ProbedTier extends SharedTier {
   reconnect(): void;
   readonly fleet: SharedFleet;
   readonly derived: SharedDerived;
+  /** Servers that may fail one by one, and have a breaker each; absent where it is one. */
+  readonly lanes?: TierLanes | undefined;
 }
 
 export interface GuardOptions {
@@ -48,6 +52,8 @@ export interface GuardOptions {
   readonly onCall: (operation: string, ms: number, result: 'ok' | 'error' | 'timeout') => void;
   /** The last step of a trial. Calls go through the view it is given. */
   readonly recover: (tier: SharedTier) => Promise<void>;
+  /** One of several servers is given up, or passes calls again. */
+  readonly onLane?: ((lane: string, state: 'away' | 'back', reason: string) => void) | undefined;
 }
 
 /** What flushing and repair may wait for one call: nobody is on the line. */
@@ -55,10 +61,14 @@ const BACKGROUND_TIMEOUT_MS = 1000;
 
 type Gate = 'closed' | 'always';
 
+/** Of a batch: the address that says which lane one of it belongs to. */
+type OnKey = { readonly address: Address } | { readonly write: { readonly address: Address } };
+
 export class GuardedTier {
   readonly #tier: ProbedTier;
   readonly #options: GuardOptions;
   readonly #breaker: CircuitBreaker<[], void>;
+  readonly #lanes: Lanes | undefined;
   #consecutive = 0;
   #isOpening = true;
   #opened = 0;
@@ -78,6 +88,7 @@ export class GuardedTier {
   constructor(tier: ProbedTier, options: GuardOptions) {
     this.#tier = tier;
     this.#options = options;
+    this.#lanes = tier.lanes && this.#makeLanes(tier.lanes);
     const patience = Math.max(options.timeoutMs, BACKGROUND_TIMEOUT_MS);
     this.foreground = this.#view(options.timeoutMs, 'closed');
     this.background = this.#view(patience, 'closed');
@@ -104,6 +115,18 @@ export class GuardedTier {
     return this.#consecutive;
   }
 
+  /** The servers of a Cluster that no call passes. */
+  get away(): readonly string[] {
+    return this.#lanes?.away ?? [];
+  }
+
+  /** No call about this key passes, and none will before every mark in L3 has been repaired. */
+  isBypassed(address: Address): boolean {
+    if (this.state !== 'CLOSED') return this.state === 'OPEN';
+    const lane = this.#tier.lanes?.of(address);
+    return lane !== undefined && this.#lanes?.isOpen(lane) === true;
+  }
+
   /** How often it opened. */
   get opened(): number {
     return this.#opened;
@@ -124,7 +147,7 @@ export class GuardedTier {
   async close(): Promise<void> {
     this.#closing = true;
     this.#breaker.shutdown();
-    await this.#trial;
+    await Promise.all([this.#trial, this.#lanes?.close()]);
   }
 
   #reason = '';
@@ -132,11 +155,34 @@ export class GuardedTier {
   /** Whether the server is still the one that it was: an idle instance would not notice. */
   check(): Promise<void> {
     const patience = Math.max(this.#options.timeoutMs, BACKGROUND_TIMEOUT_MS);
-    return this.#call('check', patience, 'closed', () => this.#tier.check());
+    const { lanes } = this.#tier;
+    if (lanes === undefined) {
+      return this.#call('check', patience, 'closed', () => this.#tier.check());
+    }
+    const checks = lanes.all().map(async (lane) => {
+      // Its trial looks after one that is given up.
+      if (this.#lanes?.passes(lane) === false) return;
+      await this.#call('check', patience, 'closed', () => lanes.check(lane), lane);
+    });
+    return Promise.all(checks).then(() => {});
+  }
+
+  #makeLanes(lanes: TierLanes): Lanes {
+    const { onLane, onTransition: _, ...rest } = this.#options;
+    return new Lanes({
+      ...rest,
+      lanes,
+      patienceMs: Math.max(rest.timeoutMs, BACKGROUND_TIMEOUT_MS),
+      recover: () => this.#options.recover(this.#view(BACKGROUND_TIMEOUT_MS, 'always')),
+      onAway: (lane, reason) => onLane?.(lane, 'away', reason),
+      onBack: (lane, reason) => onLane?.(lane, 'back', reason),
+      onNone: (reason) => this.open(`no node answers: ${reason}`),
+    });
   }
 
   #onOpen(): void {
     this.#opened += 1;
+    this.#lanes?.clear();
     this.#tier.reconnect();
     this.#options.onTransition('OPEN', this.#reason);
   }
@@ -171,21 +217,61 @@ export class GuardedTier {
     const run = <T>(operation: string, call: () => Promise<T>) =>
       this.#call(operation, timeoutMs, gate, call);
     const tier = this.#tier;
+    const each = <T, R>(
+      operation: string,
+      batch: readonly T[],
+      addressOf: (one: T) => Address,
+      call: (some: readonly T[]) => Promise<readonly R[]>,
+      whereAway?: R,
+    ) => this.#each(operation, timeoutMs, gate, batch, addressOf, call, whereAway);
     return {
       connect: () => tier.connect(),
-      read: (addresses, o) => run('read', () => tier.read(addresses, o)),
-      put: (puts, o) => run('put', () => tier.put(puts, o)),
-      append: (appends, o) => run('append', () => tier.append(appends, o)),
-      backfill: (fills, o) => run('backfill', () => tier.backfill(fills, o)),
-      putSettled: (writes, o) => run('put_settled', () => tier.putSettled(writes, o)),
-      settle: (settles, o) => run('settle', () => tier.settle(settles, o)),
-      drop: (drops, o) => run('drop', () => tier.drop(drops, o)),
-      repair: (repairs, o) => run('repair', () => tier.repair(repairs, o)),
-      forget: (addresses, o) => run('forget', () => tier.forget(addresses, o)),
-      purge: (purges, o) => run('purge', () => tier.purge(purges, o)),
+      partOf: tier.partOf,
+      read: (addresses, o) => each('read', addresses, itself, (some) => tier.read(some, o)),
+      put: (puts, o) => each('put', puts, addressIn, (some) => tier.put(some, o)),
+      append: (appends, o) => each('append', appends, addressIn, (some) => tier.append(some, o)),
+      backfill: (fills, o) => each('backfill', fills, addressIn, (some) => tier.backfill(some, o)),
+      putSettled: (writes, o) =>
+        each('put_settled', writes, addressIn, (some) => tier.putSettled(some, o), 'away'),
+      settle: (settles, o) =>
+        each('settle', settles, addressIn, (some) => tier.settle(some, o), 'away'),
+      drop: (drops, o) => each('drop', drops, addressIn, (some) => tier.drop(some, o), 'away'),
+      repair: (repairs, o) =>
+        each('repair', repairs, addressIn, (some) => tier.repair(some, o), 'away'),
+      forget: (addresses, o) =>
+        each('forget', addresses, itself, (some) => tier.forget(some, o), 'away'),
+      purge: (purges, o) => each('purge', purges, addressIn, (some) => tier.purge(some, o), 'away'),
       pending: (before, limit, o) => run('pending', () => tier.pending(before, limit, o)),
       close: () => tier.close(),
     };
+  }
+
+  /** One call, or where there are lanes, one for each that the batch is about. */
+  #each<T, R>(
+    operation: string,
+    timeoutMs: number,
+    gate: Gate,
+    batch: readonly T[],
+    addressOf: (one: T) => Address,
+    call: (some: readonly T[]) => Promise<readonly R[]>,
+    whereAway: R | undefined,
+  ): Promise<readonly R[]> {
+    const { lanes } = this.#tier;
+    if (lanes === undefined || batch.length === 0) {
+      return this.#call(operation, timeoutMs, gate, () => call(batch));
+    }
+    const away = (lane: string, error: unknown): R | undefined => {
+      if (gate === 'always') {
+        this.#lanes?.giveUp(lane, error instanceof Error ? error.message : String(error));
+      }
+      return whereAway;
+    };
+    return byLane(
+      batch,
+      (one) => lanes.of(addressOf(one)),
+      (lane, some) => this.#call(operation, timeoutMs, gate, () => call(some), lane),
+      away,
+    );
   }
 
   #fleetView(timeoutMs: number): SharedFleet {
@@ -207,13 +293,34 @@ export class GuardedTier {
   #derivedView(timeoutMs: number): SharedDerived {
     const run = <T>(operation: string, call: () => Promise<T>) =>
       this.#call(operation, timeoutMs, 'closed', call);
+    const each = <T, R>(
+      operation: string,
+      batch: readonly T[],
+      addressOf: (one: T) => Address,
+      call: (some: readonly T[]) => Promise<readonly R[]>,
+    ) => this.#each(operation, timeoutMs, 'closed', batch, addressOf, call, undefined);
     const { derived } = this.#tier;
     return {
-      take: (takes, o) => run('derived_take', () => derived.take(takes, o)),
-      fill: (fills, o) => run('derived_fill', () => derived.fill(fills, o)),
-      place: (places, o) => run('derived_place', () => derived.place(places, o)),
-      remove: (removals, o) => run('derived_remove', () => derived.remove(removals, o)),
-      extend: (leases, o) => run('derived_extend', () => derived.extend(leases, o)),
+      partOf: this.#tier.partOf,
+      take: (takes, o) => each('derived_take', takes, addressIn, (some) => derived.take(some, o)),
+      fill: (fills, o) =>
+        each(
+          'derived_fill',
+          fills,
+          (fill) => fill.entry.address,
+          (some) => derived.fill(some, o),
+        ),
+      place: (places, o) =>
+        each(
+          'derived_place',
+          places,
+          (place) => place.entry.address,
+          (some) => derived.place(some, o),
+        ),
+      remove: (removals, o) =>
+        each('derived_remove', removals, addressIn, (some) => derived.remove(some, o)),
+      extend: (leases, o) =>
+        each('derived_extend', leases, addressIn, (some) => derived.extend(some, o)),
       letGo: (leases, o) => run('derived_let_go', () => derived.letGo(leases, o)),
       invalidate: (tags, o) => run('derived_invalidate', () => derived.invalidate(tags, o)),
       erase: (scope, o) => run('derived_erase', () => derived.erase(scope, o)),
@@ -226,9 +333,15 @@ export class GuardedTier {
     timeoutMs: number,
     gate: Gate,
     call: () => Promise<T>,
+    lane?: string,
   ): Promise<T> {
     if (gate === 'closed' && this.state !== 'CLOSED') {
       throw new TierError('Redis is bypassed: its breaker is open', 'unreachable', {
+        outcome: 'none',
+      });
+    }
+    if (gate === 'closed' && lane !== undefined && this.#lanes?.passes(lane) === false) {
+      throw new TierError('a node of Redis is bypassed: its breaker is open', 'unreachable', {
         outcome: 'none',
       });
     }
@@ -238,24 +351,38 @@ export class GuardedTier {
       const asked = traced(`cache.l2.${operation}`, {}, call);
       const answer = await within(asked, timeoutMs, () => late(operation, timeoutMs), clock);
       this.#consecutive = 0;
+      if (lane !== undefined) this.#lanes?.succeeded(lane);
       this.#options.onCall(operation, clock.monotonic() - start, 'ok');
       return answer;
     } catch (error) {
       const timedOut = error instanceof TierError && error.reason === 'timeout';
       this.#options.onCall(operation, clock.monotonic() - start, timedOut ? 'timeout' : 'error');
-      if (gate === 'closed') this.#failed(error);
+      if (gate === 'closed') this.#failed(error, lane);
       throw error;
     }
   }
 
   /** A server that says "full" is alive: the write goes around it, the breaker stays closed. */
-  #failed(error: unknown): void {
+  #failed(error: unknown, lane: string | undefined): void {
     if (this.#isOpening || (error instanceof TierError && error.reason === 'full')) return;
+    if (this.#lanes !== undefined) {
+      // What concerns several servers says nothing about one.
+      if (lane !== undefined) this.#lanes.failed(lane, error);
+      return;
+    }
     this.#consecutive += 1;
     if (this.#consecutive < this.#options.failures) return;
     const message = error instanceof Error ? error.message : String(error);
     this.open(`${this.#consecutive} consecutive failures, the last: ${message}`);
   }
+}
+
+function itself(address: Address): Address {
+  return address;
+}
+
+function addressIn(of: OnKey): Address {
+  return 'write' in of ? of.write.address : of.address;
 }
 
 function late(operation: string, ms: number): TierError {

@@ -9,6 +9,7 @@ import { TierError } from '../errors.ts';
 import { traced } from '../tracing.ts';
 import type { DurableDerived } from './derived.ts';
 import type { DurableLetters } from './letters.ts';
+import type { DurableTables } from './tables.ts';
 import type { DurableTier } from './tier.ts';
 
 export interface MeasureOptions {
@@ -22,10 +23,15 @@ export class MeasuredTier {
   readonly tier: DurableTier;
   readonly derived: DurableDerived;
   readonly letters: DurableLetters;
+  readonly tables: DurableTables;
   #away = false;
 
   constructor(
-    tier: DurableTier & { readonly derived: DurableDerived; readonly letters: DurableLetters },
+    tier: DurableTier & {
+      readonly derived: DurableDerived;
+      readonly letters: DurableLetters;
+      readonly tables: DurableTables;
+    },
     options: MeasureOptions,
   ) {
     this.#options = options;
@@ -48,7 +54,11 @@ export class MeasuredTier {
       deadLetters: (o) => run('dead_letters', () => tier.deadLetters(o)),
       close: () => tier.close(),
     };
-    const { derived, letters } = tier;
+    const { derived, letters, tables } = tier;
+    this.tables = {
+      faults: (namespace, table, o) =>
+        run('check_mapping', () => tables.faults(namespace, table, o)),
+    };
     this.letters = {
       list: (o) => run('letters', () => letters.list(o)),
       get: (id, o) => run('letter', () => letters.get(id, o)),

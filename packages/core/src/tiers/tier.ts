@@ -100,9 +100,18 @@ export type AppendReply =
   | { readonly status: 'held'; readonly versions: readonly number[] }
   | Exclude<PutReply, { readonly status: 'held' }>;
 
-/** How a new key is asserted. `cut` is the one that came with the read that found nothing. */
-export interface CreateAssertion {
+/** The meta that came with a read that found nothing: what is quoted where nothing may have changed. */
+export interface ShardTicket {
   readonly cut: number;
+  /**
+   * The epoch of that read: in another one a cut says nothing, even where it is the same number.
+   * Left out: the present one.
+   */
+  readonly epoch?: number | undefined;
+}
+
+/** How a new key is asserted. */
+export interface CreateAssertion extends ShardTicket {
   readonly proven: boolean;
 }
 
@@ -119,11 +128,11 @@ export interface SharedAppend {
 
 export type BackfillReply = 'held' | 'refused' | 'epoch';
 
-/** What L3 holds, to be copied up. `cut` is the one that came with the miss. */
+/** What L3 holds, to be copied up. */
 export type SharedBackfill =
-  | { readonly kind: 'value'; readonly write: ValueWrite; readonly cut: number }
+  | ({ readonly kind: 'value'; readonly write: ValueWrite } & ShardTicket)
   /** The whole log as L3 has it. */
-  | { readonly kind: 'log'; readonly write: LogWrite; readonly cut: number };
+  | ({ readonly kind: 'log'; readonly write: LogWrite } & ShardTicket);
 
 /** Says that L3 has this write. */
 export type SharedSettle =
@@ -139,12 +148,36 @@ export type SharedSettle =
       readonly others: boolean;
     };
 
-/** `done`: the shard released the version. `epoch`: nothing happened. */
-export type ReleaseReply = 'done' | 'epoch';
+/**
+ * `done`: the shard released the version. `epoch`: nothing happened. `away`: the server of this
+ * shard did not answer, while those of others did; whether it happened nobody knows.
+ */
+export type ReleaseReply = 'done' | 'epoch' | 'away';
 /** `pending`: the version is released, but an older pending write is still there: flush it. */
 export type RepairReply = ReleaseReply | 'pending';
 
+/**
+ * The servers that make up a tier, each of which may fail without the others. A lane is named by
+ * where its server is; a shard that another server takes over changes lanes.
+ */
+export interface TierLanes {
+  of(address: Address): string;
+  /** Every lane that has a shard now. */
+  all(): readonly string[];
+  /** PING and handshake; rejects where either fails. */
+  probe(lane: string): Promise<void>;
+  /** Compares its epochs; says `onEpoch` where the server is another one by now. */
+  check(lane: string): Promise<void>;
+  /** Drops its connection and what is queued on it, and connects anew. */
+  drop(lane: string): void;
+}
+
 export interface SharedTier {
+  /**
+   * Where given: what is asked for in one turn is asked for part by part, because a part may fail
+   * without the others, and a batch fails as a whole.
+   */
+  readonly partOf?: ((address: Address) => number) | undefined;
   /** Resolves when the first handshake is through; rejects with `ConfigError` for a wrong password. */
   connect(): Promise<void>;
   read(addresses: readonly Address[], o?: CallOptions): Promise<readonly SharedRead[]>;

@@ -32,7 +32,7 @@ export async function assertNew(
 ): Promise<CreateAssertion | undefined> {
   const { outbox, clock } = parts;
   const read = await askShared(parts.shared, address);
-  const cut = read?.meta.cut;
+  const meta = read?.meta;
   // The newest that is known without L3: it may be a deletion, or lack what L3 has.
   const near = unite(readable(read?.entry, address), outbox.floor(address.id));
   if (isLive(near, clock.now())) throw exists(address);
@@ -40,10 +40,10 @@ export async function assertNew(
     const row = await askDurable(parts.durable, address, kind);
     // A deletion that L3 has not been told of is newer than what L3 still holds.
     if (isLive(unite(row, near), clock.now())) throw exists(address);
-    return cut === undefined ? undefined : { cut, proven: true };
+    return meta && { ...meta, proven: true };
   } catch (error) {
     if (!(error instanceof TierError)) throw error;
-    return cut === undefined ? undefined : { cut, proven: false };
+    return meta && { ...meta, proven: false };
   }
 }
 

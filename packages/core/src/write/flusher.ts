@@ -135,9 +135,12 @@ export class Flusher {
     const start = this.#parts.clock.monotonic();
     const { values, logs } = await this.#collect(ids, via, adopt);
     await this.#prove(values);
+    // What the journal alone held is not in L2, which may go on showing something older.
+    const isAside = (id: AddressId) => this.#parts.outbox.isAside(id);
+    const marked = (id: AddressId) => via.mark || (via.shared !== undefined && isAside(id));
     const [applied, inserted] = await Promise.all([
-      this.#sender.apply(values, via.mark),
-      this.#sender.insert(logs, via.mark),
+      this.#sender.apply(values, marked),
+      this.#sender.insert(logs, marked),
     ]);
     const releases = [
       ...applied.flatMap(({ row, reply }) => releasesOfValue(this.#parts, row, reply)),

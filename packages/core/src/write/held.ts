@@ -79,6 +79,12 @@ export function knownOf(held: HeldLog, only?: HeldState): LogWrite {
   return sorted?.kind === 'log' ? sorted : bare;
 }
 
+/** What is in this state of a key. */
+export function partOf(held: Held, state: HeldState): ValueWrite | LogWrite | undefined {
+  if (held.kind === 'value') return held.state === state ? held.write : undefined;
+  return { ...knownOf(held, state), erasedTo: held.erasure === state ? held.erasedTo : 0 };
+}
+
 /** What L3 refused of it is unsynced again. */
 export function unparkAll(held: Held): void {
   const parts = held.kind === 'value' ? [held] : held.items.values();

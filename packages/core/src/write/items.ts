@@ -43,6 +43,7 @@ export async function appendItems(ladder: Ladder, request: AppendRequest): Promi
     if (isHeld && write.items.length > 0) {
       const state = held === 'l3' ? 'synced' : 'unsynced';
       outbox.holdItems(request.address, request.scope, write.items, state, clock.now());
+      if (held === 'journal') outbox.setAside(request.address.id);
     }
     return { version: versionOf(write), held: holders(held, isJournalled) };
   });
@@ -66,6 +67,7 @@ export async function deleteLog(
     if (held !== 'l3' || needsFloor(ladder.parts, request.address.id)) {
       const state = held === 'l3' ? 'synced' : 'unsynced';
       outbox.holdErasure(request.address, request.scope, write.erasedTo, state, clock.now());
+      if (held === 'journal') outbox.setAside(request.address.id);
     }
     return { version: write.erasedTo, held: holders(held, isJournalled) };
   });

@@ -51,8 +51,8 @@ export interface LadderParts {
   readonly durable: DurableTier;
   /** Absent where the cache has none. */
   readonly journal?: JournalRung | undefined;
-  /** L2 is not read, and will not be before every mark in L3 has been repaired. */
-  readonly isBypassed: () => boolean;
+  /** L2 is not read for this key, and will not be before every mark in L3 has been repaired. */
+  readonly isBypassed: (id: AddressId) => boolean;
   /** Something was added to the outbox. */
   readonly onHeld: () => void;
   /** The outbox is at its bound, or L2's memory is. */
@@ -255,5 +255,5 @@ function refusalOf(error: TierError) {
 export function needsFloor({ shared, outbox, isBypassed }: LadderParts, id: AddressId): boolean {
   if (shared === undefined) return false;
   // A key that is held already takes no more room, and must not stay behind.
-  return outbox.has(id) || !outbox.full || !isBypassed();
+  return outbox.has(id) || !outbox.full || !isBypassed(id);
 }

@@ -31,6 +31,7 @@ import {
   hasState,
   isParkedAt,
   knownOf,
+  partOf,
   unparkAll,
 } from './held.ts';
 import type { Outcomes } from './outcomes.ts';
@@ -43,6 +44,7 @@ export class Outbox implements Floor {
   readonly #maxEntries: number;
   readonly #maxBytes: number;
   readonly #answered = new Set<AddressId>();
+  readonly #aside = new Set<AddressId>();
   readonly #outcomes: Outcomes | undefined;
   #bytes = 0;
 
@@ -294,9 +296,8 @@ export class Outbox implements Floor {
   /** L2 confirmed a settle, drop or repair at `stamp`: what is synced and not newer is released. */
   confirmed(id: AddressId, stamp: Stamp): void {
     const held = this.#held.get(id);
-    if (held?.kind === 'value') {
-      if (held.state === 'synced' && compareStamps(held.write, stamp) <= 0) this.#remove(id);
-    }
+    if (held?.kind !== 'value') return;
+    if (held.state === 'synced' && compareStamps(held.write, stamp) <= 0) this.#remove(id);
   }
 
   /** L2 confirmed these items of a log, and its deletion up to `erasedTo`. */
@@ -338,15 +339,20 @@ export class Outbox implements Floor {
     if (held.items.size === 0 && held.erasedTo === 0) this.#remove(id);
   }
 
+  /** The journal alone holds it: L2 may have something older. */
+  setAside(id: AddressId): void {
+    if (this.#held.has(id)) this.#aside.add(id);
+  }
+
+  /** Whether L2 has to be told by a mark, should this process not live to settle it. */
+  isAside(id: AddressId): boolean {
+    return this.#aside.has(id);
+  }
+
   /** What a flush sends of this key. */
   toFlush(id: AddressId): ValueWrite | LogWrite | undefined {
     const held = this.#held.get(id);
-    if (held?.kind === 'value') return held.state === 'unsynced' ? held.write : undefined;
-    if (held === undefined || !hasState(held, 'unsynced')) return undefined;
-    return {
-      ...knownOf(held, 'unsynced'),
-      erasedTo: held.erasure === 'unsynced' ? held.erasedTo : 0,
-    };
+    return held && hasState(held, 'unsynced') ? partOf(held, 'unsynced') : undefined;
   }
 
   /** Whether what a flush sends of this key is a `create` that nobody could prove. */
@@ -358,12 +364,7 @@ export class Outbox implements Floor {
   /** What is synced of this key and waits for L2's word. */
   toConfirm(id: AddressId): Known | undefined {
     const held = this.#held.get(id);
-    if (held?.kind === 'value') return held.state === 'synced' ? held.write : undefined;
-    if (held === undefined) return undefined;
-    return {
-      ...knownOf(held, 'synced'),
-      erasedTo: held.erasure === 'synced' ? held.erasedTo : 0,
-    };
+    return held && partOf(held, 'synced');
   }
 
   #replace(id: AddressId, held: Held): void {
@@ -377,6 +378,7 @@ export class Outbox implements Floor {
     if (held === undefined) return;
     this.#held.delete(id);
     this.#answered.delete(id);
+    this.#aside.delete(id);
     this.#bytes -= held.bytes;
   }
 

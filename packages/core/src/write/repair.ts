@@ -8,7 +8,8 @@
  *
  * A pending entry that is older than the mark is flushed first: L3 answers superseded, and the
  * drop takes it away. One that this build can't read stays as it is, and so does its mark, for an
- * instance that can; it holds up nobody else.
+ * instance that can; it holds up nobody else. So does a mark of a key whose server is away, while
+ * those of others answer.
  */
 
 import { inChunks } from '../chunks.ts';
@@ -33,6 +34,11 @@ export interface RepairParts {
 }
 
 type Target = Pick<BypassMark, 'address' | 'kind' | 'stamp'>;
+
+interface Left {
+  readonly target: Target;
+  readonly reply: 'pending' | 'away';
+}
 
 export class Repair {
   readonly #parts: RepairParts;
@@ -87,24 +93,30 @@ export class Repair {
   /** The keys that stay as they are: something older is pending there that nobody here can flush. */
   async #repair(shared: SharedTier, targets: readonly Target[]): Promise<ReadonlySet<AddressId>> {
     if (targets.length === 0) return new Set();
-    const pending = await this.#once(shared, targets);
-    if (pending.length === 0) return new Set();
+    const first = await this.#once(shared, targets);
+    const pending = first.flatMap(({ target, reply }) => (reply === 'pending' ? [target] : []));
+    const away = first.flatMap(({ target, reply }) => (reply === 'away' ? [target] : []));
+    if (pending.length === 0) return new Set(away.map(({ address }) => address.id));
     const ids = pending.map(({ address }) => address.id);
     const report = await this.#parts.flusher.flush(ids, { shared, mark: false }, true);
     if (report.failed > 0) {
       throw new UnavailableError(`Supabase does not take ${report.failed} rows that wait in Redis`);
     }
     const stubborn = await this.#once(shared, pending);
-    return new Set(stubborn.map(({ address }) => address.id));
+    const left = [...away, ...stubborn.map(({ target }) => target)];
+    return new Set(left.map(({ address }) => address.id));
   }
 
-  /** What is still pending with something older than its mark. */
-  async #once(shared: SharedTier, targets: readonly Target[]): Promise<readonly Target[]> {
+  /** What is still pending with something older than its mark, or could not be asked for. */
+  async #once(shared: SharedTier, targets: readonly Target[]): Promise<readonly Left[]> {
     const replies = await inChunks(targets, (some) => shared.repair(some));
     if (replies.includes('epoch')) {
       throw new UnavailableError('Redis changed its epoch during a repair');
     }
-    return targets.filter((_, index) => replies[index] === 'pending');
+    return targets.flatMap((target, index) => {
+      const reply = replies[index];
+      return reply === 'pending' || reply === 'away' ? [{ target, reply }] : [];
+    });
   }
 }
 

@@ -16,6 +16,7 @@
 import type { Clock } from '../clock.ts';
 import { TierError } from '../errors.ts';
 import type { LogItem, LogWrite, ValueWrite } from '../model/entry.ts';
+import type { AddressId } from '../model/key.ts';
 import type { DurableLetters, UnsentReply } from '../tiers/letters.ts';
 import type { ApplyReply, DurableTier, InsertReply } from '../tiers/tier.ts';
 import type { Row } from './answers.ts';
@@ -39,6 +40,9 @@ const ITEM_OVERHEAD_BYTES = 100;
 const STRIKES = 3;
 const MAX_STRUCK = 1000;
 
+/** Whether a row leaves a bypass mark. */
+export type Marked = (id: AddressId) => boolean;
+
 /** Why rows have no answer. */
 type Blame = 'data' | 'unanswered' | 'nobody';
 
@@ -58,10 +62,11 @@ export class Sender {
 
   apply(
     rows: readonly Row<ValueWrite>[],
-    mark: boolean,
+    marked: Marked,
   ): Promise<readonly Answered<ValueWrite, ApplyReply>[]> {
     return this.#send(rows, {
-      ask: (some) => this.#parts.durable.apply(some.map(({ write }) => ({ write, mark }))),
+      ask: (some) =>
+        this.#parts.durable.apply(some.map((row) => ({ write: row.write, mark: marked(row.id) }))),
       halve: () => [],
       giveUp: async ({ write }, reason) => {
         const reply = await this.#parts.letters.keepUnsent({ write, reason });
@@ -73,10 +78,11 @@ export class Sender {
   /** Where L3 refuses several items of a log, each is sent alone: one must not hold up the others. */
   async insert(
     rows: readonly Row<LogWrite>[],
-    mark: boolean,
+    marked: Marked,
   ): Promise<readonly Answered<LogWrite, InsertReply>[]> {
     const answered = await this.#send(rows.flatMap(piecesOf), {
-      ask: (some) => this.#parts.durable.insert(some.map(({ write }) => ({ write, mark }))),
+      ask: (some) =>
+        this.#parts.durable.insert(some.map((row) => ({ write: row.write, mark: marked(row.id) }))),
       halve: halvesOf,
       giveUp: async ({ write }, reason) => {
         const { address, scope } = write;
@@ -91,7 +97,7 @@ export class Sender {
     const mixed = answered.filter(isMixed);
     if (mixed.length === 0) return answered;
     const alone = mixed.flatMap(({ row }) => row.write.items.map((item) => withItems(row, [item])));
-    return [...answered.filter((one) => !isMixed(one)), ...(await this.insert(alone, mark))];
+    return [...answered.filter((one) => !isMixed(one)), ...(await this.insert(alone, marked))];
   }
 
   async #send<W extends ValueWrite | LogWrite, R>(

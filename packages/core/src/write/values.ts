@@ -47,6 +47,7 @@ export async function writeValue(ladder: Ladder, request: ValueRequest): Promise
     const { version } = write;
     if (held !== 'l3') {
       outbox.holdValue(write, 'unsynced', clock.now(), unproven);
+      if (held === 'journal') outbox.setAside(write.address.id);
       copies.wrote(ticket, write, held === 'l2' ? request.copy(write) : undefined);
       return { version, held: holders(held, isJournalled) };
     }

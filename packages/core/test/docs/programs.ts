@@ -11,6 +11,8 @@ export const repository: string = fileURLToPath(new URL('../../../..', import.me
 /** The documents that have programs. */
 export const documents = [
   'README.md',
+  'docs/mapped-tables.md',
+  'packages/audio/README.md',
   'packages/core/README.md',
   'packages/http/README.md',
   'packages/testing/README.md',
@@ -34,4 +36,12 @@ export async function programsOf(document: string): Promise<readonly Program[]> 
     code,
     prints,
   }));
+}
+
+const MIGRATION = /<!-- migration -->\n+```sql\n([\s\S]*?)```/g;
+
+/** The migrations that programs of a document need: each `sql` block behind `<!-- migration -->`. */
+export async function migrationsOf(document: string): Promise<readonly string[]> {
+  const text = await readFile(join(repository, document), 'utf8');
+  return [...text.matchAll(MIGRATION)].map(([, sql = '']) => sql);
 }

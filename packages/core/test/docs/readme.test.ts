@@ -4,26 +4,32 @@
  */
 import { execFile } from 'node:child_process';
 import { existsSync, globSync, readFileSync } from 'node:fs';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { dirname, join, normalize } from 'node:path';
 import { promisify } from 'node:util';
 import { type Stack, startStack } from '@cache/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { documents, programsOf, repository } from './programs.ts';
+import { documents, migrationsOf, programsOf, repository } from './programs.ts';
 
 const exec = promisify(execFile);
 const programs = (await Promise.all(documents.map(programsOf))).flat();
 
 describe('the programs of the documents', () => {
   let stack: Stack;
+  let migrations: string;
 
   beforeAll(async () => {
-    stack = await startStack({
-      supabase: { migrations: join(repository, 'supabase/migrations') },
-    });
+    migrations = await mkdtemp(join(tmpdir(), 'cache-migrations-'));
+    await cp(join(repository, 'supabase/migrations'), migrations, { recursive: true });
+    const own = (await Promise.all(documents.map(migrationsOf))).flat();
+    await writeFile(join(migrations, '20991231000000_documents.sql'), own.join('\n'));
+    stack = await startStack({ supabase: { migrations } });
   });
 
   afterAll(async () => {
     await stack.close();
+    await rm(migrations, { recursive: true });
   });
 
   test.each(programs)(

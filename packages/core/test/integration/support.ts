@@ -6,12 +6,14 @@
  */
 import { fileURLToPath } from 'node:url';
 import {
+  eventually,
   type RedisOptions as RedisServerOptions,
   type Stack,
   type SupabaseOptions as SupabaseServerOptions,
   startProxy,
   startStack,
   type Proxy as TcpProxy,
+  until,
 } from '@cache/testing';
 import { createClient } from '@supabase/supabase-js';
 import { Redis } from 'ioredis';
@@ -29,12 +31,13 @@ import {
   supabase,
 } from '../../src/index.ts';
 
+export { eventually, until };
+
 export const MIGRATIONS: string = fileURLToPath(
   new URL('../../../../supabase/migrations', import.meta.url),
 );
 
 const SHARDS = 16;
-const PATIENCE_MS = 30_000;
 
 // Servers are started and restarted in these tests, on machines that others use too.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
@@ -48,35 +51,6 @@ export interface Turn {
 /** What the tests keep as records. */
 export interface Count {
   readonly n: number;
-}
-
-/** Resolves once `condition` holds; looked at again and again, bounded. */
-export async function until(
-  condition: () => boolean | Promise<boolean>,
-  what: string,
-  patienceMs: number = PATIENCE_MS,
-): Promise<void> {
-  const end = performance.now() + patienceMs;
-  while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`never: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
-/** Resolves when `expectation` no longer throws; its last error is the failure. */
-export async function eventually(
-  expectation: () => void | Promise<void>,
-  patienceMs: number = PATIENCE_MS,
-): Promise<void> {
-  const end = performance.now() + patienceMs;
-  for (;;) {
-    try {
-      return await expectation();
-    } catch (error) {
-      if (performance.now() > end) throw error;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
 
 type EventOf<T extends CacheEvent['type']> = Extract<CacheEvent, { readonly type: T }>;

@@ -54,7 +54,7 @@ export class SharedModel extends SharedServer {
     const { create } = put;
     if (create !== undefined) {
       if (entry !== undefined && !isGone(entry, now)) return { status: 'exists' };
-      if (this.hasMoved(create.cut, meta)) return { status: 'moved' };
+      if (isOfAnother(create, meta) || this.hasMoved(create.cut, meta)) return { status: 'moved' };
     }
     const unproven = create !== undefined && !create.proven;
     this.setValue(write, meta, { pending: true, unproven }, now);
@@ -96,7 +96,7 @@ export class SharedModel extends SharedServer {
     if (isForeign(stored) || entry?.kind === 'value') return { status: 'foreign' };
     if (create !== undefined) {
       if (entry !== undefined && !entry.tombstone) return { status: 'exists' };
-      if (this.hasMoved(create.cut, meta)) return { status: 'moved' };
+      if (isOfAnother(create, meta) || this.hasMoved(create.cut, meta)) return { status: 'moved' };
     }
     const base = entry ?? logs.fresh(write, meta.epoch, create);
     const floor = Math.max(this.cutOf(meta, entry), base.erasedTo);
@@ -126,7 +126,7 @@ export class SharedModel extends SharedServer {
     const { write } = fill;
     const meta = this.metaOf(epoch, write.address);
     if (meta === undefined) return 'epoch';
-    if (this.isFillLate(fill.cut, meta)) return 'refused';
+    if (isOfAnother(fill, meta) || this.isFillLate(fill.cut, meta)) return 'refused';
     const stored = this.stored(write.address, now);
     const entry = this.live(stored, meta);
     if (isForeign(stored) || (entry && entry.kind !== write.kind)) return 'refused';
@@ -333,4 +333,9 @@ function isGone(entry: StoredValue | StoredLog, now: number): boolean {
 function isBehind(stored: Stored, stamp: Stamp): boolean {
   if (stored.kind === 'garbage') return true;
   return stored.kind !== 'log' && compareStamps(stored, stamp) < 0;
+}
+
+/** Quoted from a read under another epoch: there, a cut says nothing. */
+function isOfAnother(ticket: tier.ShardTicket, meta: tier.ShardMeta): boolean {
+  return ticket.epoch !== undefined && ticket.epoch !== meta.epoch;
 }

@@ -99,6 +99,7 @@ test('every variable that is read is listed, and every one that is listed is rea
     });
   optionsFromEnv(watch({}));
   optionsFromEnv(watch({ REDIS_HOST: 'cache' }));
+  optionsFromEnv(watch({ REDIS_SENTINELS: 'cache' }));
   expect([...asked].sort()).toEqual(environmentVariables.map(({ name }) => name).sort());
 });
 
@@ -121,10 +122,53 @@ describe('where Redis is', () => {
     });
   });
 
-  test('several nodes are refused for now, by name', () => {
-    expect(messageFor({ REDIS_URL: 'redis://a:1,redis://b:2' })).toBe(
-      'REDIS_URL names several nodes: Redis Cluster is not in this version yet, it takes one URL',
+  test('several nodes are a Cluster, spoken to as the first one says', () => {
+    expect(sourceOf({ REDIS_URL: 'redis://a:1,redis://b:2' })).toEqual({
+      cluster: [
+        { host: 'a', port: 1 },
+        { host: 'b', port: 2 },
+      ],
+      username: undefined,
+      password: undefined,
+      tls: undefined,
+    });
+    expect(sourceOf({ REDIS_URL: 'rediss://me:p%40ss@a, b:2,[::1]:3' })).toEqual({
+      cluster: [
+        { host: 'a', port: 6379 },
+        { host: 'b', port: 2 },
+        { host: '::1', port: 3 },
+      ],
+      username: 'me',
+      password: 'p@ss',
+      tls: {},
+    });
+    const both = { REDIS_URL: 'redis://:url@a,b', REDIS_PASSWORD: 'own' };
+    expect(sourceOf(both)).toMatchObject({ password: 'own' });
+  });
+
+  test('nodes of a Cluster are of one kind, and have no database', () => {
+    const mixed =
+      'REDIS_URL names several nodes: they take one kind, redis:// or rediss://, and no database';
+    expect(messageFor({ REDIS_URL: 'redis://a:1,rediss://b:2' })).toBe(mixed);
+    expect(messageFor({ REDIS_URL: 'redis://a:1/3,b:2' })).toBe(mixed);
+    expect(messageFor({ REDIS_URL: 'redis://a:1,http://:secret@b:2' })).not.toContain('secret');
+  });
+
+  test('REDIS_SENTINELS name a primary', () => {
+    const env = { REDIS_SENTINELS: 'a, b:7000', REDIS_PASSWORD: 'redis' };
+    const sentinels = [
+      { host: 'a', port: 26_379 },
+      { host: 'b', port: 7000 },
+    ];
+    expect(sourceOf(env)).toMatchObject({ sentinels, name: 'mymaster', password: 'redis' });
+    const named = { ...env, REDIS_SENTINEL_NAME: 'calls', REDIS_SENTINEL_PASSWORD: 'theirs' };
+    expect(sourceOf(named)).toMatchObject({ name: 'calls', sentinelPassword: 'theirs' });
+    expect(messageFor({ ...env, REDIS_URL: 'redis://a' })).toBe(
+      'REDIS_URL and REDIS_SENTINELS are both set: one says where Redis is',
     );
+    const strange = messageFor({ REDIS_SENTINELS: 'a,:secret@b' });
+    expect(strange).toContain('REDIS_SENTINELS takes host:port,host:port');
+    expect(strange).not.toContain('secret');
   });
 });
 

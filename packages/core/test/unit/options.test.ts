@@ -52,6 +52,46 @@ test('every default is filled in, durations are milliseconds, and all of it is f
   }
 });
 
+test('a Cluster and Sentinels are named by their addresses, with the ports they usually have', () => {
+  const tls = { ca: 'pem' };
+  const sourceOf = (options: Parameters<typeof redis>[0]): unknown =>
+    resolveOptions({ l2: redis(options) }).l2?.source;
+  expect(sourceOf({ cluster: [{ host: 'a' }, { host: 'b', port: 7 }], tls })).toEqual({
+    cluster: [
+      { host: 'a', port: 6379 },
+      { host: 'b', port: 7 },
+    ],
+    username: undefined,
+    password: undefined,
+    tls,
+  });
+  expect(sourceOf({ sentinels: [{ host: 'a' }], username: 'me', password: 'p' })).toEqual({
+    sentinels: [{ host: 'a', port: 26_379 }],
+    name: 'mymaster',
+    sentinelPassword: undefined,
+    username: 'me',
+    password: 'p',
+    tls: undefined,
+  });
+});
+
+test('Redis is in one place, and what belongs to another is refused by name', () => {
+  const cluster = [{ host: 'a' }];
+  const one = 'redis() takes one of url, cluster, sentinels and client, not two';
+  expect(messageFor({ l2: redis({ url, cluster }) })).toBe(one);
+  expect(messageFor({ l2: redis({ cluster, sentinels: cluster }) })).toBe(one);
+  expect(messageFor({ l2: redis({ cluster, name: 'x' }) })).toContain('"l2.name"');
+  expect(messageFor({ l2: redis({ url, sentinelPassword: 's' }) })).toContain(
+    '"l2.sentinelPassword"',
+  );
+  expect(messageFor({ l2: redis({ url, username: 'me' }) })).toContain('"l2.username"');
+  for (const wrong of [[], [{ host: '' }], [{ host: 'a', port: 0 }], [{ host: 'redis://a' }]]) {
+    expect(messageFor({ l2: redis({ cluster: wrong }) })).toBe(
+      'option "l2.cluster" takes a list of { host, port }, got an array',
+    );
+  }
+});
+
 test('what is given is taken, an explicit undefined is the default, and tiers may be left out', () => {
   const registry = new Registry();
   const resolved = resolveOptions({
@@ -145,7 +185,10 @@ test.each([
 );
 
 test.each([
-  [{ l2: redis({}) }, 'option "l2.url" is missing: redis() takes a url or a client'],
+  [
+    { l2: redis({}) },
+    'option "l2.url" is missing: redis() takes a url, cluster, sentinels or a client',
+  ],
   [
     { l3: supabase({ url: project.url }) },
     'option "l3.key" is missing: supabase() takes a url and a key, or a client',

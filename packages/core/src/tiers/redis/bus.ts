@@ -6,10 +6,10 @@
 import type { Clock } from '../../clock.ts';
 import { BUS_CHANNEL } from './keys.ts';
 import { Link } from './link.ts';
-import { connectionTo, type Endpoint } from './session.ts';
+import type { Session } from './session.ts';
 
 export interface BusOptions {
-  readonly endpoint: Endpoint;
+  readonly open: () => Session;
   readonly clock: Clock;
   readonly onMessage: (message: string) => void;
   /** The subscription stands, for the first time or again. */
@@ -22,7 +22,7 @@ export class BusSubscriber {
   constructor(options: BusOptions) {
     this.#link = new Link({
       clock: options.clock,
-      open: () => connectionTo(options.endpoint),
+      open: options.open,
       prepare: async (session) => {
         session.onMessage(options.onMessage);
         await session.subscribe(BUS_CHANNEL);

@@ -7,7 +7,7 @@ import { type Compressor, packPayload } from '../../codec/payload.ts';
 import type { LogWrite, ValueWrite } from '../../model/entry.ts';
 import type { Address } from '../../model/key.ts';
 import type { Stamp } from '../../model/version.ts';
-import type { CreateAssertion, SharedSettle } from '../tier.ts';
+import type { CreateAssertion, ShardTicket, SharedSettle } from '../tier.ts';
 import { numberBytes } from './handshake.ts';
 import type { Place } from './keys.ts';
 import { type Script, type ScriptCall, scripts } from './scripts.ts';
@@ -69,8 +69,13 @@ function call(script: Script, aim: Aim, ...args: readonly (string | Buffer)[]): 
   return { script, keys: aim.place.keys, args: [numberBytes(aim.epoch), ...args] };
 }
 
-function quoted(create: CreateAssertion | undefined): Buffer | string {
-  return create === undefined ? '' : numberBytes(create.cut);
+/** No cut is 0: what was read under another epoch meets none. */
+function quotedCut(aim: Aim, { cut, epoch }: ShardTicket): Buffer {
+  return numberBytes(epoch === undefined || epoch === aim.epoch ? cut : 0);
+}
+
+function quoted(aim: Aim, create: CreateAssertion | undefined): Buffer | string {
+  return create === undefined ? '' : quotedCut(aim, create);
 }
 
 function unproven(create: CreateAssertion | undefined): boolean {
@@ -86,7 +91,7 @@ export function putCall(
   if (!('packed' in packed)) return deleteLogCall(aim, packed.write);
   const marks = { pending: true, unproven: unproven(create), epoch };
   const entry = encodeValue(packed.write, packed.packed, marks);
-  return call(scripts.put, aim, entry, String(now), quoted(create));
+  return call(scripts.put, aim, entry, String(now), quoted(aim, create));
 }
 
 /** A log's deletion is a tombstone that L3 has not heard of. It asserts nothing. */
@@ -117,7 +122,15 @@ export function appendCall(
   });
   const frames = packed.items.map(encodeFrame);
   const { now, ttlMs } = aim;
-  return call(scripts.append, aim, fresh, String(now), quoted(create), String(ttlMs), ...frames);
+  return call(
+    scripts.append,
+    aim,
+    fresh,
+    String(now),
+    quoted(aim, create),
+    String(ttlMs),
+    ...frames,
+  );
 }
 
 function settledEntry(aim: Aim, packed: PackedWrite): Buffer {
@@ -132,10 +145,10 @@ function settledEntry(aim: Aim, packed: PackedWrite): Buffer {
   });
 }
 
-export function backfillCall(aim: Aim, packed: PackedWrite, cut: number): ScriptCall {
+export function backfillCall(aim: Aim, packed: PackedWrite, fill: ShardTicket): ScriptCall {
   const { now, ttlMs } = aim;
   const entry = settledEntry(aim, packed);
-  return call(scripts.backfill, aim, entry, String(now), String(ttlMs), numberBytes(cut));
+  return call(scripts.backfill, aim, entry, String(now), String(ttlMs), quotedCut(aim, fill));
 }
 
 export function putSettledCall(aim: Aim, packed: PackedWrite): ScriptCall {

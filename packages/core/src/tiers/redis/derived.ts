@@ -16,10 +16,11 @@ import type * as contract from '../derived.ts';
 import type { CallOptions } from '../tier.ts';
 import { toTierError } from './failures.ts';
 import { numberBytes } from './handshake.ts';
-import { type Incarnation, isDenial } from './incarnation.ts';
+import { isDenial } from './incarnation.ts';
 import { addressIn, derivedPlaceOf, membersKey, metaKey, tagsKey } from './keys.ts';
 import * as replies from './replies.ts';
 import { type Script, type ScriptCall, scripts } from './scripts.ts';
+import type { Upstream } from './upstream.ts';
 
 /** How many tags a shard has notes of. What is older counts as invalidated. */
 export const MAX_NOTES = 4096;
@@ -59,11 +60,11 @@ interface Packed<T> {
 }
 
 export class RedisDerived implements contract.SharedDerived {
-  readonly #incarnation: Incarnation;
+  readonly #upstream: Upstream;
   readonly #options: RedisDerivedOptions;
 
-  constructor(incarnation: Incarnation, options: RedisDerivedOptions) {
-    this.#incarnation = incarnation;
+  constructor(upstream: Upstream, options: RedisDerivedOptions) {
+    this.#upstream = upstream;
     this.#options = options;
   }
 
@@ -146,7 +147,7 @@ export class RedisDerived implements contract.SharedDerived {
       scripts.derivedRemove,
       numberBytes(version),
     ]);
-    return answers.map(replies.releaseReply);
+    return answers.map((answer) => (isDenial(answer) ? 'epoch' : 'done'));
   }
 
   async extend(
@@ -181,9 +182,10 @@ export class RedisDerived implements contract.SharedDerived {
   }
 
   async members(scope: Scope, o?: CallOptions): Promise<readonly Address[]> {
-    const { session } = await this.#incarnation.known(o?.signal);
-    const answers = await session.send(
-      this.#shards().map((shard) => ['ZRANGE', [membersKey(shard, scope), 0, -1]] as const),
+    const answers = await this.#upstream.send(
+      this.#shards().map(
+        (shard) => [shard, ['ZRANGE', [membersKey(shard, scope), 0, -1]]] as const,
+      ),
       o?.signal,
     );
     return answers.flatMap((answer) => {
@@ -227,7 +229,7 @@ export class RedisDerived implements contract.SharedDerived {
     toCall: (epoch: number, one: T) => readonly [Script, ...(readonly (string | Buffer)[])],
   ): Promise<readonly unknown[]> {
     if (batch.length === 0) return [];
-    return await this.#incarnation.run(
+    return await this.#upstream.run(
       (epochs) =>
         batch.map((one) => {
           const { shard, keys } = derivedPlaceOf(one.address, this.#options.shards, one.scope);
@@ -252,7 +254,7 @@ export class RedisDerived implements contract.SharedDerived {
       if (scope !== undefined) keys.push(membersKey(shard, scope));
       return { script, keys, args: [numberBytes(epoch), most, ...tags] };
     };
-    return this.#incarnation.run(
+    return this.#upstream.run(
       (epochs) => this.#shards().map((shard) => toCall(epochs[shard] ?? 0, shard)),
       o?.signal,
     );

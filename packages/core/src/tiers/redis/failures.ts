@@ -8,6 +8,8 @@ import { ConfigError, TierError } from '../../errors.ts';
 const REFUSED_CREDENTIALS = /^(NOAUTH|WRONGPASS|ERR invalid password|ERR AUTH )/;
 /** Refused by an access list, to a command or to a script of ours. */
 const DENIED = /^NOPERM|user executing the script can't/;
+const ELSEWHERE = /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN) /;
+const READ_ONLY = /^READONLY |-READONLY /;
 const WHAT_IS_NEEDED = 'docs/operations.md lists what the user of Redis needs';
 /** A certificate of either side that the other does not take. */
 const UNTRUSTED =
@@ -35,6 +37,16 @@ export function isUnknownScript(reply: unknown): boolean {
   return isReplyError(reply) && messageOf(reply).startsWith('NOSCRIPT');
 }
 
+/** The node of a Cluster does not serve the shard, or not all of it. */
+export function isElsewhere(reply: unknown): boolean {
+  return isReplyError(reply) && ELSEWHERE.test(messageOf(reply));
+}
+
+/** The server is a replica by now. */
+export function isReadOnly(reply: unknown): boolean {
+  return isReplyError(reply) && READ_ONLY.test(messageOf(reply));
+}
+
 /** What a command's rejection, or a reply that is an error, means for the caller. */
 export function toTierError(error: unknown): TierError {
   if (error instanceof TierError) return error;
@@ -48,6 +60,16 @@ export function toTierError(error: unknown): TierError {
   if (DENIED.test(cause.message)) {
     const message = `Redis denies its user ${deniedIn(cause.message)}: ${WHAT_IS_NEEDED}`;
     return new TierError(message, 'refused', { cause, outcome: 'none' });
+  }
+  if (isElsewhere(error)) {
+    const isDown = cause.message.startsWith('CLUSTERDOWN');
+    const message = 'this node of the Redis Cluster does not serve the shard now';
+    const reason = isDown ? 'unreachable' : 'moved';
+    return new TierError(message, reason, { cause, outcome: 'none' });
+  }
+  if (isReadOnly(error)) {
+    const message = 'this Redis is not the primary any more';
+    return new TierError(message, 'unreachable', { cause, outcome: 'none' });
   }
   const word = /^[A-Z]+/.exec(cause.message)?.[0] ?? 'ERR';
   // A script that meets a full memory in its middle says so inside its own message.

@@ -3,26 +3,29 @@
 import type { LivingInstance, SharedFleet } from '../fleet.ts';
 import type { CallOptions } from '../tier.ts';
 import { toTierError } from './failures.ts';
-import { BUS_CHANNEL, leaseKey, REGISTRY_KEY } from './keys.ts';
+import { BUS_CHANNEL, busChannel, leaseKey, REGISTRY_KEY } from './keys.ts';
 import { type ScriptCall, scripts } from './scripts.ts';
-import type { Command, Session } from './session.ts';
+import type { Command } from './session.ts';
+import type { ShardCommand, Upstream } from './upstream.ts';
 
 /** So long ago was the last heartbeat of who has resigned: dead for everybody, not yet forgotten. */
 const RESIGNED_MS = 3_600_000;
 
-/** Where a session comes from that has been through its handshake. */
-export type Ready = (signal: AbortSignal | undefined) => Promise<Session>;
-
 export class RedisFleet implements SharedFleet {
-  readonly #ready: Ready;
+  readonly #upstream: Upstream;
 
-  constructor(ready: Ready) {
-    this.#ready = ready;
+  constructor(upstream: Upstream) {
+    this.#upstream = upstream;
   }
 
+  /** Heard on the channels of every server, it proves that each of them tells what it should. */
   async heartbeat(instance: string, message: string, o: CallOptions = {}): Promise<void> {
     const call = { script: scripts.heartbeat, keys: [REGISTRY_KEY], args: [instance, message] };
     await this.#run(call, o);
+    const [, ...others] = this.#upstream.heads;
+    if (others.length === 0) return;
+    const commands = others.map((shard) => this.#publication(shard, message));
+    refuseErrors(await this.#upstream.send(commands, o.signal));
   }
 
   async instances(o: CallOptions = {}): Promise<readonly LivingInstance[]> {
@@ -61,26 +64,37 @@ export class RedisFleet implements SharedFleet {
   }
 
   async publish(message: string, o: CallOptions = {}): Promise<number> {
-    const [listeners] = await this.#send([['PUBLISH', [BUS_CHANNEL, message]]], o);
-    return Number(listeners);
+    const replies = await this.#upstream.send([this.#publication(0, message)], o.signal);
+    refuseErrors(replies);
+    return Number(replies[0]);
+  }
+
+  #publication(shard: number, message: string): ShardCommand {
+    return this.#upstream.isSplit
+      ? [shard, ['SPUBLISH', [busChannel(shard), message]]]
+      : [shard, ['PUBLISH', [BUS_CHANNEL, message]]];
   }
 
   async #run(call: ScriptCall, o: CallOptions): Promise<unknown> {
-    const session = await this.#ready(o.signal);
-    const [reply] = await session.run([call], o.signal);
+    const [reply] = await this.#upstream.run(() => [call], o.signal);
     return reply;
   }
 
+  /** To the server that has the registry. */
   async #send(commands: readonly Command[], o: CallOptions): Promise<readonly unknown[]> {
-    const session = await this.#ready(o.signal);
-    const replies = await session.send(commands, o.signal);
-    const refused = replies.find((reply) => reply instanceof Error);
-    if (refused !== undefined) throw toTierError(refused);
+    const toFirst = commands.map((command) => [0, command] as const);
+    const replies = await this.#upstream.send(toFirst, o.signal);
+    refuseErrors(replies);
     return replies;
   }
 }
 
-/** The answer of TIME. */
+function refuseErrors(replies: readonly unknown[]): void {
+  const refused = replies.find((reply) => reply instanceof Error);
+  if (refused !== undefined) throw toTierError(refused);
+}
+
+/** The answer to TIME. */
 function millisecondsIn(time: unknown): number {
   const [seconds, micros] = textsIn(time).map(Number);
   return (seconds ?? 0) * 1000 + (micros ?? 0) / 1000;

@@ -13,7 +13,7 @@ import { versionAt, WARNED_SKEW_MS } from '../../model/version.ts';
 import type { ShardMeta } from '../tier.ts';
 import { checkPermissions, toTierError } from './failures.ts';
 import { indexKey, metaKey } from './keys.ts';
-import { scripts } from './scripts.ts';
+import { scripts, spoken } from './scripts.ts';
 import type { Session } from './session.ts';
 
 /** Epoch, cut, and the run id of the server that it was written under. */
@@ -28,7 +28,7 @@ export interface HandshakeOptions {
   readonly lastVersion: () => number;
 }
 
-/** The epoch of every shard, by its number. */
+/** The epoch of every shard, by its number; 0 of those that are on another node. */
 export type Epochs = readonly number[];
 
 /** How often the server may be replaced by another while we ask. */
@@ -50,15 +50,21 @@ export function decodeMeta(bytes: unknown): ShardMeta | undefined {
   }
 }
 
-export async function handshake(session: Session, options: HandshakeOptions): Promise<Epochs> {
-  const shards = Array.from({ length: options.shards }, (_, shard) => shard);
+/** `shards`: those that are to be on this server. */
+export async function handshake(
+  session: Session,
+  options: HandshakeOptions,
+  shards: readonly number[],
+): Promise<Epochs> {
+  if (shards.length === 0) return new Array<number>(options.shards).fill(0);
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
     const found = await look(session, shards);
-    const missing = shards.filter((shard) => found.metas[shard] === undefined);
+    const missing = shards.filter((_, i) => found.metas[i] === undefined);
     const begun = missing.length === 0 ? [] : await begin(session, missing, found.run, options);
-    const metas = shards.map((shard) => found.metas[shard] ?? begun[missing.indexOf(shard)]);
-    const epochs = metas.flatMap((meta) => (meta === undefined ? [] : [meta.epoch]));
-    if (epochs.length === shards.length) return epochs;
+    const metas = shards.map((shard, i) => found.metas[i] ?? begun[missing.indexOf(shard)]);
+    const epochs = new Array<number>(options.shards).fill(0);
+    for (const [i, shard] of shards.entries()) epochs[shard] = metas[i]?.epoch ?? 0;
+    if (!metas.includes(undefined)) return epochs;
   }
   throw new TierError('Redis was replaced again and again during a handshake', 'unreachable', {
     outcome: 'none',
@@ -113,14 +119,16 @@ function foundIn(replies: readonly unknown[]): Found {
 
 /** Rejects with `ConfigError` where the user of the connection may not do all that the cache needs. */
 export async function permitted(session: Session): Promise<void> {
-  const [denied] = await session.send([['EVAL', [scripts.permissions.text, 0]]]);
+  const [denied] = await session.send([
+    ['EVAL', [spoken(scripts.permissions, session.dialect).text, 0]],
+  ]);
   if (denied instanceof Error) throw toTierError(denied);
   checkPermissions(denied);
 }
 
 /** Gives the server those of the scripts that it does not have. */
 export async function teach(session: Session): Promise<void> {
-  const all = Object.values(scripts);
+  const all = Object.values(scripts).map((script) => spoken(script, session.dialect));
   const [known] = await session.send([['SCRIPT', ['EXISTS', ...all.map(({ sha }) => sha)]]]);
   const missing = all.filter((_, i) => !(Array.isArray(known) && known[i] === 1));
   await session.send(missing.map(({ text }) => ['SCRIPT', ['LOAD', text]] as const));

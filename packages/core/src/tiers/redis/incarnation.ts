@@ -1,48 +1,60 @@
 /**
- * The commands connection, and which incarnation of the server it speaks to.
+ * The commands connection to one server, and which incarnation of it that is. One server may have
+ * all shards, or, in a Cluster, some.
  *
  *   lost      → shaking     a session opened
- *   shaking   → known       every shard's epoch is known: commands pass
+ *   shaking   → known       the epoch of each of its shards is known: commands pass
  *   shaking   → lost        it failed (L3 can't say, the server went away): the session is closed
- *   known     → renewing    a reply said that the epoch is another; `onEpoch` is told at once
+ *   known     → renewing    a reply said that the epoch is another (`onEpoch` is told at once), or
+ *                           shards were added
  *   renewing  → known | lost
  *   known     → lost        the session closed
  *
  * Commands pass while it is known and wait while it is renewed, because who was denied comes
  * again at once. Otherwise they are rejected, and have not been sent: nothing is queued for a
  * server that may be frozen.
+ *
+ * The ledger has the epoch under which each shard was last seen, wherever it was: one that is
+ * found under another epoch, on the same server or another, has become the past.
  */
 import { TierError } from '../../errors.ts';
 import { abortedError, toTierError } from './failures.ts';
 import { type Epochs, type HandshakeOptions, handshake, permitted, teach } from './handshake.ts';
 import { Link } from './link.ts';
 import type { ScriptCall } from './scripts.ts';
-import { connectionTo, type Endpoint, type Session } from './session.ts';
+import type { Session } from './session.ts';
+import type { Known, ShardCommand, Upstream } from './upstream.ts';
+
+export type { Known } from './upstream.ts';
 
 export interface IncarnationOptions extends HandshakeOptions {
-  readonly endpoint: Endpoint;
+  readonly open: () => Session;
+  /** Those that are on this server. Left out: all. */
+  readonly serves?: readonly number[] | undefined;
+  /** Shared by the nodes of a Cluster. Left out: its own. */
+  readonly ledger?: (number | undefined)[] | undefined;
   /** The server is another one, or was emptied: nothing that was known of it holds. */
   readonly onEpoch: () => void;
   readonly onConnection: (up: boolean) => void;
 }
 
-/** A session through its handshake, and the epochs to quote on it. */
-export interface Known {
-  readonly session: Session;
-  readonly epochs: Epochs;
-}
-
-export class Incarnation {
+export class Incarnation implements Upstream {
+  readonly isSplit = false;
+  readonly heads: readonly number[] = [0];
   readonly #options: IncarnationOptions;
   readonly #link: Link;
+  readonly #ledger: (number | undefined)[];
+  #serves: readonly number[];
   #epochs: Epochs | undefined;
   #renewal: Promise<void> | undefined;
 
   constructor(options: IncarnationOptions) {
     this.#options = options;
+    this.#ledger = options.ledger ?? [];
+    this.#serves = options.serves ?? Array.from({ length: options.shards }, (_, shard) => shard);
     this.#link = new Link({
       clock: options.clock,
-      open: () => connectionTo(options.endpoint),
+      open: options.open,
       prepare: (session) => this.#prepare(session),
       onUp: () => options.onConnection(true),
       onDown: () => options.onConnection(false),
@@ -53,10 +65,21 @@ export class Incarnation {
     return this.#link.session !== undefined;
   }
 
-  /** Connects now, where it is not; rejects where that fails. */
-  async connect(signal?: AbortSignal): Promise<Known> {
+  get serves(): readonly number[] {
+    return this.#serves;
+  }
+
+  /** Which shards are on this server from now on. Those that were not are asked for their epochs. */
+  serve(shards: readonly number[]): void {
+    const added = shards.some((shard) => !this.#serves.includes(shard));
+    this.#serves = shards;
+    const { session } = this.#link;
+    if (session !== undefined && added) this.#renew(session);
+  }
+
+  async connect(signal?: AbortSignal): Promise<void> {
     await waitFor(this.#link.connect(), signal);
-    return this.known(signal);
+    await this.known(signal);
   }
 
   async known(signal?: AbortSignal): Promise<Known> {
@@ -68,10 +91,14 @@ export class Incarnation {
     return { session, epochs: this.#epochs };
   }
 
-  /**
-   * Scripts in one round trip, made in the turn of the event loop in which the epochs that they
-   * quote were known to be right. Where one is denied its epoch, the incarnation is renewed.
-   */
+  async send(commands: readonly ShardCommand[], signal?: AbortSignal): Promise<readonly unknown[]> {
+    const { session } = await this.known(signal);
+    return await session.send(
+      commands.map(([, command]) => command),
+      signal,
+    );
+  }
+
   async run(
     toCalls: (epochs: Epochs) => readonly ScriptCall[],
     signal?: AbortSignal,
@@ -82,29 +109,20 @@ export class Incarnation {
     return answers;
   }
 
-  /** A reply denied the epoch that was quoted. Late replies about an earlier one change nothing. */
   deny({ session, epochs }: Known): void {
     if (this.#epochs !== epochs || this.#renewal !== undefined) return;
     if (session.reason !== undefined) return;
     this.#options.onEpoch();
-    this.#renewal = this.#shake(session)
-      .then((found) => {
-        this.#epochs = found;
-      })
-      .catch((error: unknown) => {
-        session.close(toTierError(error));
-        throw error;
-      })
-      .finally(() => {
-        this.#renewal = undefined;
-      });
-    this.#renewal.catch(() => {});
+    for (const shard of this.#serves) this.#ledger[shard] = undefined;
+    this.#renew(session);
   }
 
-  /** Asks for the run id again; rejects where the server does not answer. */
-  async verify(signal?: AbortSignal): Promise<void> {
-    const { session } = await this.connect(signal);
-    await waitFor(this.#prepare(session), signal);
+  async probe(signal?: AbortSignal): Promise<void> {
+    await this.connect(signal);
+    const { session } = await this.known(signal);
+    const [pong] = await session.send([['PING', []]], signal);
+    if (pong instanceof Error) throw toTierError(pong);
+    await waitFor(this.#prepare(session, false), signal);
   }
 
   reconnect(): void {
@@ -115,21 +133,41 @@ export class Incarnation {
     return this.#link.close();
   }
 
-  async #prepare(session: Session): Promise<void> {
-    const before = this.#epochs;
-    const found = await this.#shake(session);
-    const isSame = before?.every((epoch, shard) => epoch === found[shard]);
-    this.#epochs = isSame ? before : found;
-    if (isSame === false) this.#options.onEpoch();
+  #renew(session: Session): void {
+    const renewal = this.#prepare(session)
+      .catch((error: unknown) => {
+        session.close(toTierError(error));
+        throw error;
+      })
+      .finally(() => {
+        if (this.#renewal === renewal) this.#renewal = undefined;
+      });
+    this.#renewal = renewal;
+    renewal.catch(() => {});
   }
 
-  async #shake(session: Session): Promise<Epochs> {
-    const shaking = permitted(session)
-      .then(() => handshake(session, this.#options))
-      .then(async (epochs) => {
-        await teach(session);
-        return epochs;
-      });
+  /** `isNew`: it has not been asked yet what it may do, nor been given the scripts. */
+  async #prepare(session: Session, isNew = true): Promise<void> {
+    const serves = this.#serves;
+    const before = this.#epochs;
+    const found = await this.#shake(session, serves, isNew);
+    const isChanged = serves.some(
+      (shard) => this.#ledger[shard] !== undefined && this.#ledger[shard] !== found[shard],
+    );
+    for (const shard of serves) this.#ledger[shard] = found[shard];
+    const isSame = before?.every((epoch, shard) => epoch === found[shard]);
+    this.#epochs = isSame ? before : found;
+    if (isChanged) this.#options.onEpoch();
+  }
+
+  async #shake(session: Session, serves: readonly number[], isNew: boolean): Promise<Epochs> {
+    const shake = async () => {
+      if (isNew) await permitted(session);
+      const epochs = await handshake(session, this.#options, serves);
+      if (isNew) await teach(session);
+      return epochs;
+    };
+    const shaking = shake();
     // What it waits for may be L3: a session that closes meanwhile ends the wait.
     shaking.catch(() => {});
     return await Promise.race([shaking, session.failure]);
@@ -141,7 +179,7 @@ export function isDenial(answer: unknown): boolean {
   return !Array.isArray(answer) && String(answer) === 'epoch';
 }
 
-function waitFor<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+export function waitFor<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return work;
   if (signal.aborted) return Promise.reject(abortedError(signal));
   return new Promise((resolve, reject) => {

@@ -8,8 +8,23 @@ import { type Address, type AddressId, address, type Scope, shardOf } from '../.
 /** Two digits name a shard. */
 export const MAX_SHARDS = 99;
 
-/** Every instance listens to this channel and to no other. */
+/** Every instance listens to this channel and to no other; in a Cluster to {@link busChannel}. */
 export const BUS_CHANNEL = 'c:bus';
+
+/** In a Cluster: the channel of one shard, which is where its keys are. */
+export function busChannel(shard: number): string {
+  return `${tagOf(shard)}:b`;
+}
+
+/** What a Cluster hashes of the keys of a shard. */
+export function hashTagOf(shard: number): string {
+  return tagOf(shard).slice(3, -1);
+}
+
+/** The shard of a key of ours. */
+export function shardOfKey(key: string): number {
+  return Number(key.slice(3, 5));
+}
 
 /** What a script on one entry works on. */
 export interface Place {

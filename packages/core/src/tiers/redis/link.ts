@@ -13,11 +13,11 @@
 import type { Clock } from '../../clock.ts';
 import { TierError } from '../../errors.ts';
 import { closedError } from './failures.ts';
-import { type RedisConnection, Session } from './session.ts';
+import type { Session } from './session.ts';
 
 export interface LinkOptions {
   readonly clock: Clock;
-  readonly open: () => RedisConnection;
+  readonly open: () => Session;
   /** What has to succeed before the session is used. */
   readonly prepare: (session: Session) => Promise<void>;
   readonly onUp: (session: Session) => void;
@@ -86,7 +86,7 @@ export class Link {
 
   async #make(): Promise<Session> {
     const { clock, open, prepare, onUp } = this.#options;
-    const session = new Session(open());
+    const session = open();
     this.#making = session;
     this.#sessions.add(session);
     void session.ended.then(() => this.#sessions.delete(session));

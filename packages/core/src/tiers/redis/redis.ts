@@ -11,36 +11,35 @@
  */
 import type { Clock } from '../../clock.ts';
 import type { Cipher } from '../../codec/encryption.ts';
-import { decodeEntry } from '../../codec/envelope.ts';
 import type { Compressor } from '../../codec/payload.ts';
 import { TierError } from '../../errors.ts';
 import type { ValueWrite } from '../../model/entry.ts';
-import type { Address } from '../../model/key.ts';
+import { type Address, shardOf } from '../../model/key.ts';
 import type { Stamp } from '../../model/version.ts';
 import type * as tier from '../tier.ts';
 import { BusSubscriber } from './bus.ts';
 import * as calls from './calls.ts';
+import { Cluster, lanesOf } from './cluster.ts';
+import { ClusterBus } from './cluster-bus.ts';
 import { RedisDerived } from './derived.ts';
+import { clusterOf, connectionTo, type Endpoint } from './endpoint.ts';
 import { toConnectError, toTierError } from './failures.ts';
 import { RedisFleet } from './fleet.ts';
 import { decodeMeta } from './handshake.ts';
 import { Incarnation } from './incarnation.ts';
-import { DISCONNECTED, infoIn, type RedisInfo } from './info.ts';
+import { infoOf, type RedisInfo } from './info.ts';
 import { indexKey, metaKey, type Place, placeOf } from './keys.ts';
+import { NOTHING_READ, readOne } from './reading.ts';
 import * as replies from './replies.ts';
 import type { ScriptCall } from './scripts.ts';
-import type { EndpointTls, RedisClient } from './session.ts';
+import { Session } from './session.ts';
+import type { Upstream } from './upstream.ts';
 
+export type { RedisClient, RedisConnection } from './endpoint.ts';
 export type { RedisInfo } from './info.ts';
-export type { RedisClient, RedisConnection } from './session.ts';
 
-export interface RedisTierOptions {
-  /** `redis://[user:password@]host:port[/db]`, `rediss://` for TLS. One of `url` and `client`. */
-  readonly url?: string | undefined;
-  /** A client of the caller's, of which this makes connections of its own. It is left open. */
-  readonly client?: RedisClient | undefined;
-  readonly password?: string | undefined;
-  readonly tls?: EndpointTls | undefined;
+/** Where Redis is: one of `url`, `client`, `cluster` and `sentinels`. */
+export interface RedisTierOptions extends Endpoint {
   /** How long a settled entry stays. */
   readonly ttlMs: number;
   /** 1 to 99; every instance that shares the server has the same. */
@@ -73,33 +72,34 @@ const READ_ATTEMPTS = 2;
 
 export class RedisTier implements tier.SharedTier {
   readonly #options: RedisTierOptions;
-  readonly #incarnation: Incarnation;
-  readonly #bus: BusSubscriber;
+  readonly #upstream: Upstream;
+  readonly #bus: BusSubscriber | ClusterBus;
+  /** The nodes of a Cluster, each for itself; `undefined`: it is one server. */
+  readonly lanes: tier.TierLanes | undefined;
+  readonly partOf: ((address: Address) => number) | undefined;
   /** Who lives, leases, and the sending side of the bus. */
   readonly fleet: RedisFleet;
   readonly derived: RedisDerived;
 
   constructor(options: RedisTierOptions) {
-    const { url, client, password, tls, clock, onEpoch, onConnection } = options;
-    const endpoint = { url, client, password, tls };
     this.#options = options;
-    this.#incarnation = new Incarnation({
-      endpoint,
-      clock,
-      onEpoch,
-      onConnection,
-      shards: options.shards,
-      floor: options.floor,
-      lastVersion: options.lastVersion ?? (() => 0),
-    });
-    this.#bus = new BusSubscriber({
-      endpoint,
-      clock,
-      onMessage: options.onMessage,
-      onSubscribed: options.onSubscribed,
-    });
-    this.fleet = new RedisFleet(async (signal) => (await this.#incarnation.known(signal)).session);
-    this.derived = new RedisDerived(this.#incarnation, options);
+    const { clock, onMessage, onSubscribed, lastVersion = () => 0 } = options;
+    const shaking = { ...options, lastVersion };
+    const source = clusterOf(options);
+    if (source === undefined) {
+      const open = () => new Session(connectionTo(options));
+      this.#upstream = new Incarnation({ ...shaking, open });
+      this.#bus = new BusSubscriber({ open, clock, onMessage, onSubscribed });
+    } else {
+      const bus = new ClusterBus({ source, clock, onMessage, onSubscribed });
+      const cluster = new Cluster({ ...shaking, source, onRoutes: (to) => bus.follow(to) });
+      this.#bus = bus;
+      this.#upstream = cluster;
+      this.lanes = lanesOf(cluster, options.shards);
+      this.partOf = (address) => shardOf(address, options.shards);
+    }
+    this.fleet = new RedisFleet(this.#upstream);
+    this.derived = new RedisDerived(this.#upstream, options);
   }
 
   // ---------------------------------------------------------- connection
@@ -112,7 +112,7 @@ export class RedisTier implements tier.SharedTier {
   async connect(): Promise<void> {
     this.#bus.start();
     try {
-      await this.#incarnation.connect();
+      await this.#upstream.connect();
     } catch (error) {
       throw toConnectError(error);
     }
@@ -120,44 +120,36 @@ export class RedisTier implements tier.SharedTier {
 
   /** PING and handshake, on a new connection where there is none; rejects where either fails. */
   async probe(o: tier.CallOptions = {}): Promise<void> {
-    const { session } = await this.#incarnation.connect(o.signal);
-    const [pong] = await session.send([['PING', []]], o.signal);
-    if (pong instanceof Error) throw toTierError(pong);
-    await this.#incarnation.verify(o.signal);
+    await this.#upstream.probe(o.signal);
   }
 
   /** Compares every shard's epoch, so that a server that was emptied is noticed by who is idle. */
   async check(o: tier.CallOptions = {}): Promise<void> {
-    const known = await this.#incarnation.known(o.signal);
+    if (this.lanes !== undefined) {
+      await Promise.all(this.lanes.all().map((lane) => this.lanes?.check(lane)));
+      return;
+    }
+    const known = await this.#upstream.known(o.signal, 0);
     const keys = known.epochs.map((_, shard) => metaKey(shard));
     const [reply] = await known.session.send([['MGET', keys]], o.signal);
     if (!Array.isArray(reply)) throw toTierError(reply);
     const isSame = known.epochs.every((epoch, shard) => decodeMeta(reply[shard])?.epoch === epoch);
-    if (!isSame) this.#incarnation.deny(known);
+    if (!isSame) this.#upstream.deny(known);
   }
 
-  /** Drops both connections with everything that waits on them, and makes others at once. */
+  /** Drops all connections with everything that waits on them, and makes others at once. */
   reconnect(): void {
-    this.#incarnation.reconnect();
+    this.#upstream.reconnect();
     this.#bus.reconnect();
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#incarnation.close(), this.#bus.close()]);
+    await Promise.all([this.#upstream.close(), this.#bus.close()]);
   }
 
-  async info(o: tier.CallOptions = {}): Promise<RedisInfo> {
-    if (!this.#incarnation.isUp) return DISCONNECTED;
-    const { session } = await this.#incarnation.known(o.signal);
-    const [text, size] = await session.send(
-      [
-        ['INFO', []],
-        ['DBSIZE', []],
-      ],
-      o.signal,
-    );
-    if (text instanceof Error) throw toTierError(text);
-    return infoIn(String(text), Number(size));
+  /** Of a Cluster, what its nodes that answer say together. */
+  info(o: tier.CallOptions = {}): Promise<RedisInfo> {
+    return infoOf(this.#upstream, o.signal);
   }
 
   // ---------------------------------------------------------- reading
@@ -168,10 +160,32 @@ export class RedisTier implements tier.SharedTier {
   ): Promise<readonly tier.SharedRead[]> {
     if (addresses.length === 0) return [];
     const places = addresses.map((one) => this.#place(one));
+    const [first] = places;
+    if (!this.#upstream.isSplit || places.every(({ shard }) => shard === first?.shard)) {
+      return await this.#readTogether(places, o);
+    }
+    // No command may name keys of two shards; all the same they leave in one piece.
+    const parts = Map.groupBy(places, ({ shard }) => shard);
+    const read = new Map<Place, tier.SharedRead>();
+    const reading = [...parts.values()].map(async (part) => {
+      for (const [i, one] of (await this.#readTogether(part, o)).entries()) {
+        read.set(at(part, i), one);
+      }
+    });
+    for (const outcome of await Promise.allSettled(reading)) {
+      if (outcome.status === 'rejected') throw outcome.reason;
+    }
+    return places.map((place) => read.get(place) ?? NOTHING_READ);
+  }
+
+  async #readTogether(
+    places: readonly Place[],
+    o: tier.CallOptions,
+  ): Promise<readonly tier.SharedRead[]> {
     const shards = [...new Set(places.map(({ shard }) => shard))];
     const keys = [...shards.map(metaKey), ...places.map(({ keys: [, , entry] }) => entry)];
     for (let attempt = 0; attempt < READ_ATTEMPTS; attempt += 1) {
-      const known = await this.#incarnation.known(o.signal);
+      const known = await this.#upstream.known(o.signal, shards[0] ?? 0);
       const [reply] = await known.session.send([['MGET', keys]], o.signal);
       if (!Array.isArray(reply)) throw toTierError(reply);
       const metas = new Map(shards.map((shard, i) => [shard, decodeMeta(reply[i])] as const));
@@ -181,7 +195,7 @@ export class RedisTier implements tier.SharedTier {
           places.map((place, i) => readOne(place, found[i], metas, this.#options.cipher)),
         );
       }
-      this.#incarnation.deny(known);
+      this.#upstream.deny(known);
     }
     throw new TierError('the epoch of Redis changed under a read', 'refused');
   }
@@ -191,16 +205,15 @@ export class RedisTier implements tier.SharedTier {
     limit: number,
     o: tier.CallOptions = {},
   ): ReturnType<tier.SharedTier['pending']> {
-    const { session } = await this.#incarnation.known(o.signal);
-    const shards = Array.from({ length: this.#options.shards }, (_, shard) => indexKey(shard));
+    const shards = Array.from({ length: this.#options.shards }, (_, shard) => shard);
     const range = (key: string, to: string, count: number) =>
       ['ZRANGEBYSCORE', [key, '-inf', to, 'WITHSCORES', 'LIMIT', 0, count]] as const;
-    const answers = await session.send(
-      shards.flatMap((key) => [
-        ['ZCARD', [key]] as const,
-        range(key, '+inf', 1),
-        range(key, String(before), limit),
-      ]),
+    const answers = await this.#upstream.send(
+      shards.flatMap((shard) => {
+        const key = indexKey(shard);
+        const asked = [['ZCARD', [key]] as const, range(key, '+inf', 1)];
+        return [...asked, range(key, String(before), limit)].map((one) => [shard, one] as const);
+      }),
       o.signal,
     );
     const refused = answers.find((answer) => answer instanceof Error);
@@ -251,10 +264,10 @@ export class RedisTier implements tier.SharedTier {
     const packed = await Promise.all(fills.map(({ write }) => this.#pack(write, true)));
     const fitting = fills.flatMap((fill, i) => {
       const one = at(packed, i);
-      return this.#isLarge(one) ? [] : [{ write: fill.write, cut: fill.cut, packed: one, i }];
+      return this.#isLarge(one) ? [] : [{ write: fill.write, fill, packed: one, i }];
     });
-    const answers = await this.#run(fitting, o, (aim, fill) =>
-      calls.backfillCall(aim, fill.packed, fill.cut),
+    const answers = await this.#run(fitting, o, (aim, { packed: one, fill }) =>
+      calls.backfillCall(aim, one, fill),
     );
     const held = new Map(fitting.map(({ i }, nth) => [i, replies.backfillReply(answers[nth])]));
     return fills.map((_, i) => held.get(i) ?? 'refused');
@@ -332,7 +345,7 @@ export class RedisTier implements tier.SharedTier {
   ): Promise<readonly unknown[]> {
     if (batch.length === 0) return [];
     const { clock, ttlMs } = this.#options;
-    return await this.#incarnation.run((epochs) => {
+    return await this.#upstream.run((epochs) => {
       const now = Math.floor(clock.now());
       return batch.map((one, i) => {
         const place = this.#place(calls.addressIn(one));
@@ -366,20 +379,6 @@ export class RedisTier implements tier.SharedTier {
       });
     }
   }
-}
-
-async function readOne(
-  place: Place,
-  bytes: unknown,
-  metas: ReadonlyMap<number, tier.ShardMeta | undefined>,
-  cipher: Cipher | undefined,
-): Promise<tier.SharedRead> {
-  const meta = metas.get(place.shard) ?? { epoch: 0, cut: 0 };
-  if (!Buffer.isBuffer(bytes)) return { entry: undefined, meta };
-  const entry = await decodeEntry(bytes, place.address, meta.epoch, cipher);
-  // A settled entry of an earlier incarnation may be the past.
-  const isPast = entry.kind !== 'unreadable' && entry.stale && !entry.pending;
-  return { entry: isPast ? undefined : entry, meta };
 }
 
 function at<T>(list: readonly T[], index: number): T {

@@ -5,12 +5,21 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { busChannel } from './keys.ts';
 
 /** A script as the server is given it, and the name that it goes by there. */
 export interface Script {
   readonly text: string;
   readonly sha: string;
+  /** As the nodes of a Cluster are given it. */
+  readonly sharded: { readonly text: string; readonly sha: string };
 }
+
+/**
+ * `one`: one server, and one channel for all. `sharded`: a Cluster, where every shard has a channel
+ * on the node that it is on. What is published to all nodes of a Cluster may be lost between them.
+ */
+export type Dialect = 'one' | 'sharded';
 
 /** One execution of a script. */
 export interface ScriptCall {
@@ -18,6 +27,9 @@ export interface ScriptCall {
   readonly keys: readonly string[];
   readonly args: readonly (string | Buffer)[];
 }
+
+/** 'c:{00}' of the first key, and the channel of that shard. */
+const OWN_CHANNEL = "string.sub(KEYS[1], 1, 6) .. ':b'";
 
 function lua(url: URL): string {
   return readFileSync(url, 'utf8');
@@ -30,7 +42,30 @@ const derived = lua(new URL('./derived.lua', import.meta.url));
 const notes = lua(new URL('./notes.lua', import.meta.url));
 
 function alone(text: string): Script {
-  return { text, sha: createHash('sha1').update(text).digest('hex') };
+  const sharded = inCluster(text);
+  return { text, sha: shaOf(text), sharded: { text: sharded, sha: shaOf(sharded) } };
+}
+
+function shaOf(text: string): string {
+  return createHash('sha1').update(text).digest('hex');
+}
+
+/**
+ * The same script, but what it publishes goes to the channel of its shard: every one that
+ * publishes works on keys of one, and the first says which. Replaced in the text, because a
+ * function more in each script costs every execution on a single server a closure.
+ */
+function inCluster(text: string): string {
+  return text
+    .replaceAll("redis.call('PUBLISH', 'c:bus', ", `redis.call('SPUBLISH', ${OWN_CHANNEL}, `)
+    .replaceAll("'c:bus'", `'${busChannel(0)}'`)
+    .replaceAll("{ 'SUBSCRIBE'", "{ 'CLUSTER', 'NODES' },\n  { 'SSUBSCRIBE'")
+    .replaceAll("{ 'PUBLISH'", "{ 'SPUBLISH'");
+}
+
+/** How a script is said to a server. */
+export function spoken(script: Script, dialect: Dialect): Script['sharded'] {
+  return dialect === 'one' ? script : script.sharded;
 }
 
 function behindShebang(text: string, prelude: string): Script {

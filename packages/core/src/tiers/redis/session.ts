@@ -5,115 +5,18 @@
  *
  * A server that was frozen executes, when it goes on, also what a closed session had sent.
  */
-import { Redis, type RedisOptions } from 'ioredis';
 import type { TierError } from '../../errors.ts';
+import type { RedisConnection } from './endpoint.ts';
 import {
   abortedError,
   closedError,
+  isElsewhere,
+  isReadOnly,
   isReplyError,
   isUnknownScript,
   toTierError,
 } from './failures.ts';
-import type { ScriptCall } from './scripts.ts';
-
-/** What is used of a connection of ioredis. */
-export interface RedisConnection {
-  connect(): Promise<void>;
-  disconnect(): void;
-  callBuffer(command: string, args: (string | Buffer | number)[]): Promise<unknown>;
-  subscribe(...channels: string[]): Promise<unknown>;
-  on(event: string, listener: (...args: unknown[]) => void): unknown;
-  readonly stream?: { cork(): void; uncork(): void };
-}
-
-/**
- * A client of ioredis that the caller owns. It is only asked for copies of itself, with the
- * options that the protocol needs; what it is used for elsewhere, and its end, are the caller's.
- */
-export interface RedisClient {
-  duplicate(override: Partial<RedisOptions>): RedisConnection;
-}
-
-export interface Endpoint {
-  readonly url?: string | undefined;
-  readonly client?: RedisClient | undefined;
-  readonly password?: string | undefined;
-  readonly tls?: EndpointTls | undefined;
-}
-
-/** Whom to trust, and how to prove who one is, as PEM texts. */
-export interface EndpointTls {
-  readonly ca?: string | Uint8Array | undefined;
-  readonly cert?: string | Uint8Array | undefined;
-  readonly key?: string | Uint8Array | undefined;
-  readonly servername?: string | undefined;
-}
-
-/** How long a connection that is ended waits for the other side to agree. */
-const DISCONNECT_MS = 100;
-const CONNECT_MS = 5000;
-
-const OPTIONS = {
-  lazyConnect: true,
-  protocol: 2,
-  enableOfflineQueue: false,
-  enableReadyCheck: false,
-  autoResendUnfulfilledCommands: false,
-  autoResubscribe: false,
-  maxRetriesPerRequest: 0,
-  retryStrategy: () => null,
-  connectTimeout: CONNECT_MS,
-  disconnectTimeout: DISCONNECT_MS,
-  disableClientInfo: true,
-  // What a caller's client may have that would change keys or replies.
-  keyPrefix: '',
-  stringNumbers: false,
-  readOnly: false,
-  enableAutoPipelining: false,
-  monitor: false,
-  keepAlive: 10_000,
-} satisfies RedisOptions;
-
-/** A connection that is not open yet. */
-export function connectionTo(endpoint: Endpoint): RedisConnection {
-  const { url, client, password, tls } = endpoint;
-  const options = {
-    ...OPTIONS,
-    ...(password === undefined || password === '' ? {} : { password }),
-    ...(tls === undefined ? {} : { tls: connectionOptions(tls) }),
-  };
-  if (client !== undefined) return client.duplicate(options);
-  const { href } = addressOf(url ?? 'redis://localhost:6379', password);
-  return new Redis(href, options satisfies RedisOptions);
-}
-
-/**
- * The URL as the client is to read it, which prefers it to any option: with the password that
- * goes before one in it, the scheme in lower case (it knows TLS by no other), and of its query
- * only what does not touch the protocol.
- */
-export function addressOf(url: string, password: string | undefined): URL {
-  const address = new URL(url);
-  if (password !== undefined && password !== '') address.password = encodeURIComponent(password);
-  for (const name of [...address.searchParams.keys()]) {
-    if (name !== 'db' && name !== 'family') address.searchParams.delete(name);
-  }
-  return address;
-}
-
-/** What is left out keeps the runtime's default; the certificate is always verified. */
-function connectionOptions(tls: EndpointTls): NonNullable<RedisOptions['tls']> {
-  const { servername } = tls;
-  const [ca, cert, key] = [tls.ca, tls.cert, tls.key].map(
-    (pem) => pem && (typeof pem === 'string' ? pem : Buffer.from(pem)),
-  );
-  return {
-    ...(ca && { ca }),
-    ...(cert && { cert }),
-    ...(key && { key }),
-    ...(servername && { servername }),
-  };
-}
+import { type Dialect, type ScriptCall, spoken } from './scripts.ts';
 
 /** A command and its arguments. */
 export type Command = readonly [name: string, args: readonly (string | Buffer | number)[]];
@@ -126,12 +29,21 @@ export class Session {
   readonly #connection: RedisConnection;
   readonly #waiting = new Set<(reason: TierError) => void>();
   readonly #fail: (reason: TierError) => void;
+  readonly #onElsewhere: () => void;
+  readonly dialect: Dialect;
   #lastError: unknown;
   #reason: TierError | undefined;
   #corked = false;
 
-  constructor(connection: RedisConnection) {
+  /** `onElsewhere`: this node of a Cluster does not serve what it was asked for. */
+  constructor(
+    connection: RedisConnection,
+    dialect: Dialect = 'one',
+    onElsewhere: () => void = () => {},
+  ) {
     this.#connection = connection;
+    this.#onElsewhere = onElsewhere;
+    this.dialect = dialect;
     const failure = Promise.withResolvers<never>();
     failure.promise.catch(() => {});
     this.failure = failure.promise;
@@ -162,13 +74,21 @@ export class Session {
   }
 
   onMessage(listener: (message: string) => void): void {
-    this.#connection.on('message', (_channel, message) => listener(String(message)));
+    const name = this.dialect === 'one' ? 'message' : 'smessage';
+    this.#connection.on(name, (_channel, message) => listener(String(message)));
   }
 
-  async subscribe(channel: string): Promise<void> {
+  /** In a Cluster a channel belongs to a shard, and each is subscribed to by itself. */
+  async subscribe(...channels: readonly string[]): Promise<void> {
+    const connection = this.#connection;
+    const subscribed =
+      this.dialect === 'one'
+        ? connection.subscribe(...channels)
+        : Promise.all(channels.map((channel) => connection.ssubscribe(channel)));
     try {
-      await Promise.race([this.#connection.subscribe(channel), this.failure]);
+      await Promise.race([subscribed, this.failure]);
     } catch (error) {
+      if (isElsewhere(error)) this.#onElsewhere();
       throw toTierError(error);
     }
   }
@@ -203,6 +123,9 @@ export class Session {
         reject(reason);
       };
       const answered = (index: number, reply: unknown) => {
+        if (isElsewhere(reply)) this.#onElsewhere();
+        // It was the primary once: what it can still be read for is the past.
+        if (isReadOnly(reply)) queueMicrotask(() => this.close(toTierError(reply)));
         replies[index] = reply;
         left -= 1;
         if (left > 0) return;
@@ -224,10 +147,14 @@ export class Session {
 
   /** The replies of scripts, run in this order in one round trip. Rejects where one is an error. */
   async run(calls: readonly ScriptCall[], signal?: AbortSignal): Promise<unknown[]> {
-    const replies = await this.send(calls.map(bySha), signal);
+    const { dialect } = this;
+    const replies = await this.send(
+      calls.map((call) => bySha(call, dialect)),
+      signal,
+    );
     const unknown = replies.flatMap((reply, i) => (isUnknownScript(reply) ? [i] : []));
     if (unknown.length > 0) {
-      const again = unknown.flatMap((i) => calls[i] ?? []).map(byText);
+      const again = unknown.flatMap((i) => calls[i] ?? []).map((call) => byText(call, dialect));
       for (const [nth, reply] of (await this.send(again, signal)).entries()) {
         const index = unknown[nth];
         if (index !== undefined) replies[index] = reply;
@@ -251,10 +178,10 @@ export class Session {
   }
 }
 
-function bySha({ script, keys, args }: ScriptCall): Command {
-  return ['EVALSHA', [script.sha, keys.length, ...keys, ...args]];
+function bySha({ script, keys, args }: ScriptCall, dialect: Dialect): Command {
+  return ['EVALSHA', [spoken(script, dialect).sha, keys.length, ...keys, ...args]];
 }
 
-function byText({ script, keys, args }: ScriptCall): Command {
-  return ['EVAL', [script.text, keys.length, ...keys, ...args]];
+function byText({ script, keys, args }: ScriptCall, dialect: Dialect): Command {
+  return ['EVAL', [spoken(script, dialect).text, keys.length, ...keys, ...args]];
 }

@@ -31,8 +31,11 @@ const DATA_CODES = /^(22|23|54|P0|PGRST102)/;
 /** The body is too large, for a gateway or for the API. */
 const TOO_LARGE = 413;
 const STATEMENT_TIMEOUT = '57014';
+/** Another program keeps a row of a mapped table: no row is to blame, and nothing was done. */
+const ROW_IS_KEPT = '55P03';
 
 function reasonOf({ status, code }: Failure): Reason {
+  if (code === ROW_IS_KEPT) return 'refused';
   if (code === STATEMENT_TIMEOUT || status === 408 || status === 504) return 'timeout';
   if (status === TOO_LARGE || (status < 500 && DATA_CODES.test(code))) return 'data';
   if (status === 0 || status === 429 || status >= 500) return 'unreachable';

@@ -14,6 +14,7 @@ import type { Address, Scope } from '../../model/key.ts';
 import type { Stamp } from '../../model/version.ts';
 import type { DurableDerived } from '../derived.ts';
 import type { DurableLetters } from '../letters.ts';
+import type { DurableTables } from '../tables.ts';
 import type {
   ApplyReply,
   BypassMark,
@@ -41,12 +42,13 @@ import { malformedError, missingMigrationsError, toConnectError } from './failur
 import { SupabaseLetters } from './letters.ts';
 import * as rows from './rows.ts';
 import { type Kind, Rpc } from './rpc.ts';
+import { SupabaseTables } from './tables.ts';
 
 /** What the functions of this version take and answer; cache_settings.schema_version. */
 const SCHEMA_VERSION = 1;
 
 /** How far the migrations have to have come; cache_settings.revision. Older ones answer none. */
-const REVISION = 4;
+const REVISION = 5;
 
 /** Where the project is: its address and secret key, or a client that the caller owns. */
 export type SupabaseAccess =
@@ -66,6 +68,7 @@ export type SupabaseTierOptions = SupabaseAccess & {
 export class SupabaseTier implements DurableTier {
   readonly derived: DurableDerived;
   readonly letters: DurableLetters;
+  readonly tables: DurableTables;
   readonly #rpc: Rpc;
   readonly #clock: Clock;
 
@@ -78,6 +81,7 @@ export class SupabaseTier implements DurableTier {
     this.#clock = options.clock;
     this.derived = new SupabaseDerived(this.#rpc);
     this.letters = new SupabaseLetters(this.#rpc, this.#clock);
+    this.tables = new SupabaseTables(this.#rpc);
   }
 
   async connect(shards: number | undefined, o: CallOptions = {}): Promise<void> {

@@ -109,6 +109,7 @@ export class OpenJournal {
         this.#parts.observe(write.version);
         outbox.holdValue(write, 'unsynced', now, unproven);
         outbox.overtake(write.address.id, UNHEARD_OF);
+        outbox.setAside(write.address.id);
         continue;
       }
       const { address, scope, items, erasedTo } = write;
@@ -116,6 +117,7 @@ export class OpenJournal {
       this.#parts.observe(erasedTo);
       if (erasedTo > 0) outbox.holdErasure(address, scope, erasedTo, 'unsynced', now);
       if (items.length > 0) outbox.holdItems(address, scope, items, 'unsynced', now);
+      outbox.setAside(address.id);
     }
   }
 

@@ -6,6 +6,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { countFault } from '@cache/testing';
 import type { z } from 'zod';
 import {
   type CallAnswer,
@@ -118,6 +119,7 @@ export class Worker implements AsyncDisposable {
   async kill(): Promise<void> {
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
     const gone = once(this.#process, 'exit');
+    countFault('kill');
     this.#process.kill('SIGKILL');
     await gone;
   }

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { countFault } from '@cache/testing';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { eventually, Stage, turn, turns, until } from '../support.ts';
 
@@ -44,6 +45,7 @@ async function writer(records: readonly string[], log: string): Promise<void> {
 async function crash(): Promise<void> {
   if (child === undefined) return;
   const gone = once(child, 'exit');
+  countFault('kill');
   child.kill('SIGKILL');
   await gone;
 }

@@ -100,7 +100,7 @@ export class Load {
   }
 
   /** G1, G4, G12: what was acknowledged is in L3, once, and nothing else than what was sent. */
-  async isWhole(stage: Stage, others: readonly Load[] = []): Promise<void> {
+  async isWhole(stage: Pick<Stage, 'items' | 'row'>, others: readonly Load[] = []): Promise<void> {
     const loads = [this, ...others.filter((other) => other !== this)];
     const items = await stage.items(this.log);
     const ids = items.map(({ id }) => id);

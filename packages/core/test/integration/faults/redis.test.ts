@@ -124,6 +124,20 @@ it('G5: the breaker goes from CLOSED over OPEN and HALF_OPEN to CLOSED, in event
   expect(await a.cache.health()).toMatchObject({ status: 'ok', breaker: { state: 'CLOSED' } });
 });
 
+it('G1: when the breaker opens, what only Redis held is brought to L3 at once, not at the interval', async () => {
+  const one = await stage.ready({ sync: { interval: '10m' } });
+  const key = stage.key();
+  const { version, held } = await one.records.set(key, { n: 1 });
+  expect(held).toEqual(['l2']);
+  await stage.stack.redis.kill();
+  await one.said('breaker', ({ to }) => to === 'OPEN');
+  await eventually(async () => {
+    const row = await stage.row(key);
+    expect(row?.version, 'what Redis held is in L3 once the breaker is open').toBe(version);
+  });
+  expect(one.breaker, 'Redis is still away').not.toContain('CLOSED');
+});
+
 it('G1, G3: Redis comes back empty with writes pending: their writer drains at once, and nobody stays behind', async () => {
   const [a, b] = await two();
   const keys = Array.from({ length: 30 }, () => stage.key());

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { countFault } from '@cache/testing';
 import { LOCK_NAME } from '../../../src/write/journal/lock.ts';
 import { until } from '../support.ts';
 
@@ -72,6 +73,7 @@ export class Writer {
   async kill(): Promise<void> {
     if (this.#isGone) return;
     const gone = once(this.#child, 'close');
+    countFault('kill');
     this.#child.kill('SIGKILL');
     await gone;
   }

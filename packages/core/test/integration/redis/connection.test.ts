@@ -86,7 +86,7 @@ describe('incarnations', () => {
     await back(one);
     const reads = await tier.read([VALUE, OTHER, LOG]);
     const after = await metaOf(one);
-    expect(after.epoch).not.toBe(before.epoch);
+    expect(after.epoch, 'a server that came back is another incarnation').not.toBe(before.epoch);
     expect(after.cut).toBeGreaterThan(version);
     expect(heard.epochs).toBe(1);
     expect(heard.connection).toEqual([true, false, true]);

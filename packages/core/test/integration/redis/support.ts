@@ -11,6 +11,8 @@ import { RedisTier, type RedisTierOptions } from '../../../src/tiers/redis/redis
 import type { SharedDump } from '../../model/shared-server.ts';
 import { type DumpedEntry, dumpPayload, dumpScope } from '../../model/stored.ts';
 
+export { until } from '@cache/testing';
+
 export const TTL_MS = 3_600_000;
 
 /** The system's clock, but what time it is and what it draws is the test's. */
@@ -88,18 +90,6 @@ export function openTier(url: string, options: Partial<RedisTierOptions> = {}): 
     ...options,
   });
   return { tier, heard };
-}
-
-/** Resolves once `condition` holds; checked at every turn of the event loop, bounded. */
-export async function until(
-  condition: () => boolean | Promise<boolean>,
-  what: string,
-): Promise<void> {
-  const end = performance.now() + 10_000;
-  while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`never: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
 }
 
 /** A plain connection, for looking and for planting. */

@@ -104,7 +104,7 @@ describe('lifetimes', () => {
     expect(await client.pttl(keyOf(VALUE))).toBeGreaterThan(0);
     const write = writeOf(VALUE, cut + 2, 1);
     await tier.put([{ write }]);
-    expect(await client.pttl(keyOf(VALUE))).toBe(-1);
+    expect(await client.pttl(keyOf(VALUE)), 'the TTL of a pending entry').toBe(-1);
     await tier.settle([{ kind: 'value', address: VALUE, version: write.version, intent: 1 }]);
     const ttl = await client.pttl(keyOf(VALUE));
     expect(ttl).toBeGreaterThan(TTL_MS - 60_000);

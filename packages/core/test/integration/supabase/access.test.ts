@@ -28,7 +28,9 @@ const LOOK = `
           or has_function_privilege('authenticated', f.oid, 'execute'))),
       'loose functions', (select json_agg(f.proname) from pg_proc f
         where f.proname like 'cache\\_%'
-          and (f.prosecdef or f.proconfig is null or f.proconfig <> array['search_path=""'])),
+          and (f.proconfig is null or not f.proconfig @> array['search_path=""'])),
+      'functions of their owner', (select json_agg(f.proname) from pg_proc f
+        where f.proname like 'cache\\_%' and f.prosecdef),
       'functions', (select nullif(count(*), 0) from pg_proc f where f.proname like 'cache\\_%')
     )
   $$;`;
@@ -51,6 +53,7 @@ const TABLES = [
   'cache_erase_fences',
   'cache_derived',
   'cache_derived_notes',
+  'cache_mapped_tables',
   'cache_settings',
 ];
 
@@ -75,6 +78,17 @@ const FUNCTIONS: readonly (readonly [string, object])[] = [
   ['cache_derived_remove', { namespaces: ['a'], keys: ['k'] }],
   ['cache_derived_invalidate', { tags: ['t:a'] }],
   ['cache_derived_next', {}],
+  [
+    'cache_check_mapping',
+    {
+      namespace: 'a',
+      relation: 'b',
+      key: ['k'],
+      columns: '{}',
+      scope_kind: null,
+      scope_column: null,
+    },
+  ],
 ];
 
 describe('what may do what', () => {
@@ -102,6 +116,8 @@ describe('what may do what', () => {
       policies: 0,
       'open functions': null,
       'loose functions': null,
+      // A trigger, which nobody can call: who writes a mapped table need not see the cache's.
+      'functions of their owner': ['cache_mapped_change'],
     });
     expect(seen).toHaveProperty('functions', expect.any(Number));
   });

@@ -81,7 +81,7 @@ export class SimulatedInstance {
     const versions = new VersionClock(clock);
     const observe = (version: number) => void versions.observe(version);
     const measured = new MeasuredTier(
-      { ...l3.tier, letters: NO_LETTERS },
+      { ...l3.tier, letters: NO_LETTERS, tables: { faults: async () => [] } },
       { clock, onCall: () => {}, onState: () => {} },
     );
     const durable = measured.tier;

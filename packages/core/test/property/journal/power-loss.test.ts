@@ -28,7 +28,7 @@ async function campaign(seeds: number, through?: (disk: ForgetfulDisk) => Disk):
 
 it('G1: nothing that the journal acknowledged is lost with the power, and nothing comes back that was taken back', async () => {
   const { lost, risen, changed, found } = await campaign(SEEDS);
-  expect(lost).toEqual([]);
+  expect(lost, 'acknowledged by the journal, and lost with the power').toEqual([]);
   expect(risen).toEqual([]);
   expect(changed).toEqual([]);
   expect(found).toBeGreaterThan(SEEDS);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { addressOf } from '../../../../src/tiers/redis/session.ts';
+import { addressOf } from '../../../../src/tiers/redis/endpoint.ts';
 
 test('a password of its own goes before the one in the URL, whatever is in it', () => {
   for (const password of ['plain', 'a%41b', ':@/?#[]', "!'()*", 'ü']) {
