@@ -14,7 +14,8 @@ const config: ViteUserConfig = defineConfig({
     include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts'],
     setupFiles: ['packages/testing/test/no-survivors.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    // More than cores: most of them wait, for a server to start or a fault to pass.
+    maxWorkers: 3,
     testTimeout: 20_000,
     hookTimeout: 30_000,
     teardownTimeout: 10_000,

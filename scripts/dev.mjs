@@ -31,12 +31,15 @@ const BUILD = ['turbo', 'run', 'build', '--output-logs=errors-only'];
 
 const COMMANDS = {
   async start(args) {
-    const configured = process.env.REDIS_URL || process.env.REDIS_HOST;
+    const { REDIS_URL, REDIS_HOST, REDIS_SENTINELS } = process.env;
+    const configured = REDIS_URL || REDIS_HOST || REDIS_SENTINELS;
     if (!configured && !haveRedis()) {
       say(`${MISSING_REDIS}. Going on without Redis.`);
       process.env.REDIS_URL = 'off';
     }
-    return await run([...source('apps/demo/src/start.ts'), ...args]);
+    const app = args[0] === 'audiobooks' ? 'audiobooks' : 'demo';
+    const rest = app === 'demo' ? args : args.slice(1);
+    return await run([...source(`apps/${app}/src/start.ts`), ...rest]);
   },
   async serve(args) {
     // Always, so that what runs is what the sources say; what has not changed is not built again.
@@ -64,6 +67,7 @@ const COMMANDS = {
   bench: (args) => run([...source('apps/bench/src/main.ts'), ...args]),
   simulate: (args) => run([...source('packages/core/test/simulation/cli.ts'), ...args]),
   chaos: (args) => run([...source('apps/chaos/src/main.ts'), ...args]),
+  mutants: (args) => run([...source('apps/chaos/src/mutants.ts'), ...args]),
 };
 
 const [name = '', ...rest] = process.argv.slice(2);

@@ -10,6 +10,7 @@
  */
 import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { audioVariables } from '@cache/audio';
 import { createCache, environmentVariables, supabase } from '@cache/core';
 import { serviceVariables } from '@cache/http';
 import { createApp } from '../apps/demo/src/app.ts';
@@ -27,7 +28,12 @@ const table = (head, rows) =>
     .join('\n');
 
 /** Of the packages, and of the demo's CRM. */
-const everyVariable = [...environmentVariables, ...serviceVariables, ...crmVariables];
+const everyVariable = [
+  ...environmentVariables,
+  ...serviceVariables,
+  ...audioVariables,
+  ...crmVariables,
+];
 
 function variables() {
   return table(
