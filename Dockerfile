@@ -2,7 +2,9 @@
 FROM node:24-slim AS manifests
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
+COPY packages/audio/package.json packages/audio/
 COPY packages/core/package.json packages/core/
+COPY packages/espeak/package.json packages/espeak/
 COPY packages/http/package.json packages/http/
 COPY packages/testing/package.json packages/testing/
 COPY apps/demo/package.json apps/demo/
@@ -18,15 +20,17 @@ RUN node_modules/.bin/turbo run build --filter=@cache/demo
 # What the service needs to run, in the locked versions: without this, @cache/testing's servers
 # would come along.
 FROM manifests AS production
-RUN npm pkg set --json 'workspaces=["packages/core","packages/http","apps/demo"]' \
+RUN npm pkg set --json 'workspaces=["packages/audio","packages/core","packages/http","apps/demo"]' \
   && npm pkg delete devDependencies --workspaces --include-workspace-root \
-  && rm -r packages/testing apps/bench apps/chaos \
+  && npm pkg delete 'dependencies.@cache/espeak' --workspace apps/demo \
+  && rm -r packages/espeak packages/testing apps/bench apps/chaos \
   && npm install --omit=dev --ignore-scripts
 
 FROM node:24-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000
 WORKDIR /app
 COPY --from=production /app/ ./
+COPY --from=build /app/packages/audio/dist packages/audio/dist
 COPY --from=build /app/packages/core/dist packages/core/dist
 COPY --from=build /app/packages/http/dist packages/http/dist
 COPY --from=build /app/apps/demo/dist apps/demo/dist

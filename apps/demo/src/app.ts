@@ -1,12 +1,15 @@
 /** The call-automation service as one web-standard handler: conversations beside the cache's own routes. */
+import { audioRoutes } from '@cache/audio';
 import { type Cache, type Clock, type Duration, type Logger, systemClock } from '@cache/core';
 import {
   type AuthOptions,
   api,
   cacheRouters,
   createRouter,
+  errorLog,
   type Preload,
   type Router,
+  requestLog,
   Tokens,
 } from '@cache/http';
 import { requestId } from 'hono/request-id';
@@ -18,7 +21,10 @@ import { type Crm, SimulatedCrm } from './crm.ts';
 import { crmFromEnv } from './crm-env.ts';
 import { openProfiles } from './profiles.ts';
 import { WRITE_MS } from './request-bounds.ts';
-import { errorLog, requestLog } from './request-log.ts';
+import { Speaker } from './speech/speaker.ts';
+import { noSpeech, type Speech } from './speech/speech.ts';
+import { speechRouter } from './speech/speech-router.ts';
+import { spokenTurnRouter } from './speech/spoken-turn-router.ts';
 import { turnsRouter } from './turns-router.ts';
 
 export interface AppOptions {
@@ -27,6 +33,8 @@ export interface AppOptions {
   readonly logger: Logger;
   /** Where profiles come from. Left out: a simulated one with the defaults of its variables. */
   readonly crm?: Crm | undefined;
+  /** What speaks, and remembers it. Left out: nobody. */
+  readonly speech?: Speech | undefined;
   /** How long a profile is fresh, for tests that can't wait until it is not. */
   readonly profileTtl?: Duration | undefined;
   /** For tests that hold time still. */
@@ -36,6 +44,8 @@ export interface AppOptions {
 export function createApp(options: AppOptions): Router {
   const { cache, auth = {}, logger, clock = systemClock } = options;
   const { crm = new SimulatedCrm(crmFromEnv({}), clock), profileTtl } = options;
+  const { speech = noSpeech() } = options;
+  const speaker = new Speaker(speech);
   const conversations = openConversations(cache);
   const profiles = openProfiles(cache, crm, clock, profileTtl);
   const tokens = new Tokens(auth);
@@ -43,6 +53,8 @@ export function createApp(options: AppOptions): Router {
   closed.use('/conversations', tokens.api);
   closed.use('/conversations/*', tokens.api);
   closed.use('/callers/*', tokens.api);
+  closed.use('/speech', tokens.api);
+  closed.use('/speech/*', tokens.api);
   return api({
     title: 'Calls',
     version: '1',
@@ -53,7 +65,16 @@ export function createApp(options: AppOptions): Router {
       closed,
       callsRouter({ cache, conversations, profiles, clock }),
       conversationRouter(conversations, clock),
-      turnsRouter(conversations, clock),
+      turnsRouter(conversations, speaker, clock),
+      spokenTurnRouter(conversations, speaker, clock),
+      speechRouter(speech, speaker),
+      audioRoutes({
+        speech: speech.cache,
+        auth,
+        compression: speech.compression,
+        enabled: speech.enabled,
+        ttlSeconds: speech.ttlSeconds,
+      }),
       callersRouter(profiles, clock),
       ...cacheRouters({ cache, auth, preload: preloadOf(conversations) }),
     ],

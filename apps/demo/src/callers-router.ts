@@ -1,10 +1,19 @@
 /** Who is calling, from the cache where it knows, from the CRM where it does not. */
 import type { Clock } from '@cache/core';
-import { createRouter, json, ProblemError, problems, type Router } from '@cache/http';
+import {
+  createRouter,
+  derivedHeaders,
+  json,
+  ProblemError,
+  problems,
+  RequestBounds,
+  type Router,
+  refusals,
+} from '@cache/http';
 import { createRoute, z } from '@hono/zod-openapi';
 import { type Profiles, phoneOf, profileSchema } from './profiles.ts';
-import { READ_MS, RequestBounds } from './request-bounds.ts';
-import { common, derivedHeaders, refusals } from './route-parts.ts';
+import { READ_MS } from './request-bounds.ts';
+import { common } from './route-parts.ts';
 
 const show = createRoute({
   ...common,

@@ -10,23 +10,24 @@ import {
   type ScopeFlushReport,
   TimeoutError,
 } from '@cache/core';
-import { createRouter, json, ProblemError, problems, type Router } from '@cache/http';
+import {
+  bodyRefusals,
+  createRouter,
+  durableHeader,
+  heldBy,
+  isNoAnswer,
+  json,
+  ProblemError,
+  problems,
+  RequestBounds,
+  type Router,
+  refusals,
+} from '@cache/http';
 import { createRoute, z } from '@hono/zod-openapi';
 import { CALL_SCOPE, type Conversations, metadataSchema } from './conversations.ts';
 import { type Profiles, refreshOnRing } from './profiles.ts';
-import { HANGUP_MS, RequestBounds, WRITE_MS } from './request-bounds.ts';
-import {
-  answeredSchema,
-  bodyRefusals,
-  common,
-  durableHeader,
-  heldBy,
-  idSchema,
-  isKnownAbsent,
-  isNoAnswer,
-  notFound,
-  refusals,
-} from './route-parts.ts';
+import { HANGUP_MS, WRITE_MS } from './request-bounds.ts';
+import { answeredSchema, common, idSchema, isKnownAbsent, notFound } from './route-parts.ts';
 
 const FIRST_STATE = 'active';
 /** Between two attempts to flush a call. */

@@ -3,7 +3,19 @@
  * request finishes what a failed one began.
  */
 import type { Clock } from '@cache/core';
-import { createRouter, json, ProblemError, problems, type Router } from '@cache/http';
+import {
+  bodyRefusals,
+  cacheHeader,
+  createRouter,
+  durableHeader,
+  heldBy,
+  json,
+  ProblemError,
+  problems,
+  RequestBounds,
+  type Router,
+  refusals,
+} from '@cache/http';
 import { createRoute, z } from '@hono/zod-openapi';
 import {
   type Conversations,
@@ -12,19 +24,14 @@ import {
   patched,
   turnSchema,
 } from './conversations.ts';
-import { READ_MS, RequestBounds, WRITE_MS } from './request-bounds.ts';
+import { READ_MS, WRITE_MS } from './request-bounds.ts';
 import {
   absent,
   answeredSchema,
-  bodyRefusals,
-  cacheHeader,
   common,
-  durableHeader,
-  heldBy,
   idSchema,
   isKnownAbsent,
   notFound,
-  refusals,
 } from './route-parts.ts';
 
 const TIERS = ['l1', 'outbox', 'l2', 'l3'] as const;

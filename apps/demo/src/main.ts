@@ -1,8 +1,8 @@
 /** `npm run serve`: the service alone, configured by its environment. What a container runs. */
 import { ConfigError } from '@cache/core';
+import { drainOnSignals } from '@cache/http';
 import { pino } from 'pino';
 import { openService, type Service } from './service.ts';
-import { drainOnSignals } from './shutdown.ts';
 
 const logger = pino({ base: null });
 let opened: Promise<Service> | undefined;

@@ -2,8 +2,8 @@
  * Servers and instances of the service that nobody else uses, whatever the environment
  * configures: what is played or broken here must not end up in somebody's Supabase.
  */
-import type { RedisServer, SupabaseServer } from '@cache/testing';
-import { type Embedded, startEmbedded } from './embedded.ts';
+import type { Embedded, RedisServer, SupabaseServer } from '@cache/testing';
+import { startEmbedded } from './embedded.ts';
 import { type ServiceProcess, startService } from './service-process.ts';
 
 export interface OwnStackOptions {
@@ -31,6 +31,11 @@ const NOT_INHERITED = {
   SUPABASE_SERVICE_ROLE_KEY: '',
   CACHE_API_TOKEN: '',
   CACHE_METRICS_TOKEN: '',
+  AUDIO_CACHE_ENABLED: '',
+  AUDIO_CACHE_DIR: '',
+  // Nobody's account is charged for what is tried here.
+  ELEVENLABS_API_KEY: '',
+  SPEECH_PROVIDER: 'off',
 };
 
 export async function startOwnStack(options: OwnStackOptions): Promise<OwnStack> {

@@ -5,6 +5,7 @@
  */
 import { isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { AudioCacheStats } from '@cache/audio';
 import type { CacheStats } from '@cache/core';
 import { Presets, SingleBar } from 'cli-progress';
 import { Command, InvalidArgumentError } from 'commander';
@@ -13,10 +14,14 @@ import { CallsFileError, type RecordedCall, readCalls } from './replay/calls-fil
 import { Client } from './replay/client.ts';
 import { Stopwatch } from './replay/figures.ts';
 import { Player } from './replay/player.ts';
+import { firstByteTable, isSpeechStats, moneyLines } from './replay/speech.ts';
 import { compressionLine, latencyTable, tierTable } from './replay/tables.ts';
 import { isSound, verify } from './replay/verify.ts';
 import { StoredTurns } from './stored-turns.ts';
 
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+/** Speech stays there, so that the next replay synthesises nothing. */
+const AUDIO = join(ROOT, '.data', 'replay-audio');
 const EXAMPLE = fileURLToPath(new URL('../data/calls.jsonl', import.meta.url));
 /** Calls that are looked at again when nothing near has them any more. */
 const REVISITED = 100;
@@ -29,6 +34,9 @@ interface Options {
   readonly token?: string;
   readonly instances: number;
   readonly concurrency: number;
+  readonly speak?: boolean;
+  readonly price: number;
+  readonly audio: string;
 }
 
 const program = new Command('replay')
@@ -38,6 +46,14 @@ const program = new Command('replay')
   .option('--token <token>', 'for --url: the admin token, or the API token')
   .option('--instances <n>', 'without --url: how many instances', whole(16), 2)
   .option('--concurrency <n>', 'calls at once', whole(256), 8)
+  .option('--speak', 'what the agent says is spoken, heard, and accounted for')
+  .option(
+    '--price <amount>',
+    'without --url: what 1,000 characters would cost, in USD',
+    amount,
+    0.3,
+  )
+  .option('--audio <directory>', 'without --url: where speech is kept for the next replay', AUDIO)
   .parse();
 
 const failures = new Map<string, number>();
@@ -52,26 +68,34 @@ try {
 async function replay(file: string | undefined, options: Options): Promise<number> {
   const path = file === undefined ? EXAMPLE : asTyped(file);
   const calls = await readCalls(path);
-  await using stack = options.url === undefined ? await ownStack(options.instances) : undefined;
+  await using stack = options.url === undefined ? await ownStack(options) : undefined;
   const urls = options.url ?? stack?.services.map(({ url }) => url) ?? [];
   const token = options.token ?? stack?.services[0]?.adminToken;
   const stopwatch = new Stopwatch();
   const client = new Client({ urls, token, stopwatch });
-  const player = new Player(client);
+  const player = new Player(client, { speaks: options.speak });
   const start = performance.now();
   await playAll(player, calls, options.concurrency);
   if (await isAdmin(client)) await revisitAll(player, calls, options.concurrency);
   const seconds = (performance.now() - start) / 1000;
   const stats = await statsOf(client);
   show(calls, client, player, stopwatch, stats, seconds);
+  if (options.speak === true) showSpeech(await speechStatsOf(client));
   const isWhole = await verified(stack, calls);
   return failures.size === 0 && isWhole ? 0 : 1;
 }
 
-async function ownStack(instances: number): Promise<OwnStack> {
+async function ownStack({ instances, speak, price, audio }: Options): Promise<OwnStack> {
   say(`Starting Redis, Supabase and ${instances} instances of the service ...`);
+  const voice = {
+    SPEECH_PROVIDER: 'espeak',
+    AUDIO_CACHE_DIR: asTyped(audio),
+    AUDIO_CACHE_PRICES: `*=${price}`,
+    // A machine that is busy with eight calls at once pays for nothing twice because of it.
+    AUDIO_CACHE_LOOKUP_TIMEOUT_MS: '2000',
+  };
   // The admin token is the same for all of them, as it is in a fleet.
-  const env = { CACHE_ADMIN_TOKEN: crypto.randomUUID() };
+  const env = { CACHE_ADMIN_TOKEN: crypto.randomUUID(), ...(speak === true ? voice : {}) };
   return await startOwnStack({ instances, env, say });
 }
 
@@ -144,6 +168,29 @@ async function statsOf(client: Client): Promise<readonly CacheStats[]> {
   return stats;
 }
 
+/** Only an admin is told. */
+async function speechStatsOf(client: Client): Promise<readonly AudioCacheStats[]> {
+  const stats: AudioCacheStats[] = [];
+  for (let at = 0; at < client.instances; at += 1) {
+    const path = '/admin/audio-cache/stats';
+    const asked = { operation: 'metrics', at, method: 'GET', path } as const;
+    const { body } = await client.ask({ ...asked, also: [401] });
+    if (isSpeechStats(body)) stats.push(body);
+  }
+  return stats;
+}
+
+function showSpeech(stats: readonly AudioCacheStats[]): void {
+  if (stats.length === 0) {
+    say('\nWhat was spoken is known to the admin token alone.');
+    return;
+  }
+  say('\nSpeech, until its first byte, inside the service:');
+  say(firstByteTable(stats));
+  say('');
+  for (const line of moneyLines(stats)) say(line);
+}
+
 /** Its shape is a contract of the service: that it is one is all there is to find out. */
 function isStats(body: unknown): body is CacheStats {
   return typeof body === 'object' && body !== null && 'tiers' in body && 'compression' in body;
@@ -199,6 +246,12 @@ function whole(most: number): (value: string) => number {
     if (number >= 1 && number <= most) return number;
     throw new InvalidArgumentError(`It takes a whole number from 1 to ${most}.`);
   };
+}
+
+function amount(value: string): number {
+  const number = /^\d{1,6}(?:\.\d{1,6})?$/.test(value) ? Number(value) : Number.NaN;
+  if (Number.isFinite(number)) return number;
+  throw new InvalidArgumentError('It takes an amount, such as 0.30.');
 }
 
 function say(line: string): void {

@@ -1,16 +1,8 @@
 /** What the routes of conversations document alike, and what their handlers answer alike. */
-import {
-  type LookupResult,
-  OverloadedError,
-  type Receipt,
-  type Records,
-  TimeoutError,
-  UnavailableError,
-} from '@cache/core';
-import { bearer, ProblemError, type ProblemResponse, problems } from '@cache/http';
+import type { LookupResult, Records } from '@cache/core';
+import { bearer, isNoAnswer, ProblemError, type RequestBounds } from '@cache/http';
 import { z } from '@hono/zod-openapi';
 import { type Conversation, metadataSchema } from './conversations.ts';
-import type { RequestBounds } from './request-bounds.ts';
 
 export const idSchema: z.ZodType<string> = z
   .string()
@@ -38,65 +30,8 @@ export const common: { readonly tags: string[]; readonly security: { bearer: str
   security: [...bearer],
 };
 
-export const refusals: Readonly<Record<400 | 401, ProblemResponse>> = {
-  400: problems[400],
-  401: problems[401],
-};
-
-export const bodyRefusals: Readonly<Record<400 | 401 | 413 | 415, ProblemResponse>> = {
-  ...refusals,
-  413: problems[413],
-  415: problems[415],
-};
-
-// Not an interface: OpenAPI's own type has room for extensions, which an interface has not.
-type DocumentedHeader = {
-  description: string;
-  schema: { type: 'string'; enum?: string[]; example?: string };
-};
-
-/** Of reads. */
-export const cacheHeader: { 'x-cache': DocumentedHeader } = {
-  'x-cache': {
-    description: 'The slowest tier that was needed.',
-    schema: { type: 'string', enum: ['l1', 'outbox', 'l2', 'l3'] },
-  },
-};
-
-/** Of reads of derived values. */
-export const derivedHeaders: {
-  'x-cache': DocumentedHeader;
-  'x-cache-freshness': DocumentedHeader;
-} = {
-  'x-cache': {
-    description: 'Where it came from; load: the source itself was asked.',
-    schema: { type: 'string', enum: ['l1', 'l2', 'l3', 'load'] },
-  },
-  'x-cache-freshness': {
-    description: 'stale: its time is over, and the source is slow or fails.',
-    schema: { type: 'string', enum: ['fresh', 'stale'] },
-  },
-};
-
-/** Of writes. */
-export const durableHeader: { 'x-cache-durable': DocumentedHeader } = {
-  'x-cache-durable': {
-    description: 'Which of l2, l3 and journal hold the write, separated by commas.',
-    schema: { type: 'string', example: 'l2' },
-  },
-};
-
-const HOLDERS = ['l2', 'l3', 'journal'] as const;
-
-/** For `x-cache-durable`: what holds all of these writes; where nothing does, what holds any. */
-export function heldBy(...receipts: readonly Pick<Receipt, 'held'>[]): string {
-  const all = HOLDERS.filter((holder) => receipts.every(({ held }) => held.includes(holder)));
-  const any = HOLDERS.filter((holder) => receipts.some(({ held }) => held.includes(holder)));
-  return (all.length > 0 ? all : any).join(',');
-}
-
-export function notFound(): ProblemError {
-  return new ProblemError(404, 'There is no such conversation.');
+export function notFound(detail: string = 'There is no such conversation.'): ProblemError {
+  return new ProblemError(404, detail);
 }
 
 /**
@@ -142,13 +77,4 @@ export async function lookedUp(
 
 export function isAbsent(found: LookupResult<Conversation> | undefined): boolean {
   return found?.status === 'miss' && found.isSure;
-}
-
-/** No tier could say in the time that was given. */
-export function isNoAnswer(error: unknown): boolean {
-  return (
-    error instanceof UnavailableError ||
-    error instanceof OverloadedError ||
-    error instanceof TimeoutError
-  );
 }

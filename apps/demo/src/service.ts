@@ -4,18 +4,19 @@
  *   opening    the environment is read; the cache connects. A configuration that can't be used
  *              ends here. A Supabase or Redis that is merely away does not.
  *   serving    requests are answered.
- *   draining   no new connections; requests under way get REQUESTS_MS, then the cache gets
+ *   draining   no new connections; requests under way get five seconds, then the cache gets
  *              CACHE_MS to bring to Supabase what is pending. What it can't stays in Redis.
  *   closed     nothing of it is left.
  */
-import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import type { RequestListener } from 'node:http';
+import { exportSpeechMetrics, wholeOrBroken } from '@cache/audio';
 import { type Cache, ConfigError, createCache, type Logger, optionsFromEnv } from '@cache/core';
-import { type ServiceOptions, serviceFromEnv } from '@cache/http';
+import { listen, serviceFromEnv, settled } from '@cache/http';
 import { getRequestListener } from '@hono/node-server';
 import { createApp } from './app.ts';
 import { SimulatedCrm } from './crm.ts';
 import { crmFromEnv } from './crm-env.ts';
+import { openSpeech, type Speech } from './speech/speech.ts';
 
 export interface OpenOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -33,32 +34,31 @@ export interface Service {
   close(): Promise<void>;
 }
 
-const REQUESTS_MS = 5000;
 const CACHE_MS = 5000;
-/** Slower clients than these hold a connection for nothing. */
-const HEADERS_TIMEOUT_MS = 10_000;
-const REQUEST_TIMEOUT_MS = 30_000;
-const KEEP_ALIVE_MS = 5000;
-const IDLE_EVERY_MS = 50;
 
 /** @throws ConfigError, in one line, for what can't be used */
 export async function openService({ env, logger }: OpenOptions): Promise<Service> {
   const options = serviceFromEnv(env);
   const crm = new SimulatedCrm(crmFromEnv(env));
   const cache = openCache(env, logger);
+  let speech: Speech | undefined;
   try {
+    speech = await openSpeech({ env, l2: optionsFromEnv(env).l2 });
+    exportSpeechMetrics({ ...speech, speech: speech.cache, registry: cache.registry });
     await settled(cache, logger);
     const { adminToken, apiToken } = options.auth;
-    const app = createApp({ cache, auth: options.auth, logger, crm });
-    const server = await listening(app.fetch, options);
-    const url = urlOf(server);
+    const app = createApp({ cache, auth: options.auth, logger, crm, speech });
+    const server = await listen(listenerOf(app.fetch), options);
     let closing: Promise<void> | undefined;
     const close = () => {
-      closing ??= drained(server).then(() => cache.close({ deadline: CACHE_MS }));
+      closing ??= server.close().then(async () => {
+        await speech?.close();
+        await cache.close({ deadline: CACHE_MS });
+      });
       return closing;
     };
     return {
-      url,
+      url: server.url,
       cache,
       adminToken,
       adminTokenIsNew: options.adminTokenIsNew,
@@ -66,6 +66,7 @@ export async function openService({ env, logger }: OpenOptions): Promise<Service
       close,
     };
   } catch (error) {
+    await speech?.close();
     await cache.close({ deadline: 0 });
     throw error;
   }
@@ -79,59 +80,11 @@ function openCache(env: OpenOptions['env'], logger: Logger): Cache {
   );
 }
 
-/** Waits until the tiers have answered, or can be said to be away. */
-async function settled(cache: Cache, logger: Logger): Promise<void> {
-  try {
-    await cache.ready();
-  } catch (error) {
-    if (error instanceof ConfigError) throw error;
-    logger.warn(
-      { reason: error instanceof Error ? error.message : '' },
-      'starting without Supabase',
-    );
-  }
-}
-
-async function listening(
+/** What answers the requests of a socket: half a clip breaks the connection off. */
+export function listenerOf(
   fetch: (request: Request) => Response | Promise<Response>,
-  { host, port }: ServiceOptions,
-): Promise<Server> {
-  const limits = {
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-  };
-  const server = createServer(limits, getRequestListener(fetch));
-  try {
-    const ready = once(server, 'listening');
-    server.listen(port, host);
-    await ready;
-    return server;
-  } catch (error) {
-    throw new ConfigError(`HOST and PORT take an address that is free, ${reasonOf(error)}`, {
-      cause: error,
-    });
-  }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? `got: ${error.message}` : 'got one that is not';
-}
-
-function urlOf(server: Server): string {
-  const address = server.address();
-  if (address === null || typeof address === 'string') return 'http://localhost';
-  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address;
-  return `http://${host}:${address.port}`;
-}
-
-/** No new requests; those under way are waited for, within bounds. */
-async function drained(server: Server): Promise<void> {
-  const gone = new Promise<void>((resolve) => server.close(() => resolve()));
-  // A connection that is kept alive becomes idle after its answer, and goes then.
-  const idle = setInterval(() => server.closeIdleConnections(), IDLE_EVERY_MS);
-  const late = setTimeout(() => server.closeAllConnections(), REQUESTS_MS);
-  await gone;
-  clearInterval(idle);
-  clearTimeout(late);
+): RequestListener {
+  return getRequestListener(async (request, { outgoing }) =>
+    wholeOrBroken(await fetch(request), outgoing),
+  );
 }

@@ -3,8 +3,7 @@
  * gives another shell what this start made up. What the environment configures is not repeated:
  * it may be a secret of somebody's real project.
  */
-import type { RedisServer, SupabaseServer } from '@cache/testing';
-import type { Environment } from './embedded.ts';
+import type { Environment, RedisServer, SupabaseServer } from '@cache/testing';
 import type { Service } from './service.ts';
 
 /** The servers of this start's own, and what the service was configured with. */

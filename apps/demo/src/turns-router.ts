@@ -5,7 +5,18 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type Clock, timeOfVersion } from '@cache/core';
-import { createRouter, json, ProblemError, problems, type Router } from '@cache/http';
+import {
+  bodyRefusals,
+  createRouter,
+  durableHeader,
+  heldBy,
+  isNoAnswer,
+  json,
+  ProblemError,
+  problems,
+  RequestBounds,
+  type Router,
+} from '@cache/http';
 import { createRoute, z } from '@hono/zod-openapi';
 import {
   type Conversations,
@@ -14,18 +25,10 @@ import {
   type Turn,
   turnSchema,
 } from './conversations.ts';
-import { RequestBounds, WRITE_MS } from './request-bounds.ts';
-import {
-  bodyRefusals,
-  common,
-  durableHeader,
-  heldBy,
-  idSchema,
-  isAbsent,
-  isNoAnswer,
-  lookedUp,
-  notFound,
-} from './route-parts.ts';
+import { WRITE_MS } from './request-bounds.ts';
+import { common, idSchema, isAbsent, lookedUp, notFound } from './route-parts.ts';
+import type { Speaker } from './speech/speaker.ts';
+import { linkOf, notTheAgents, speechOf } from './speech/spoken-turn-router.ts';
 
 const newTurn = z
   .strictObject({
@@ -33,8 +36,29 @@ const newTurn = z
     role: roleSchema,
     text: z.string().openapi({ example: 'I would like a room for two nights.' }),
     at: momentSchema.optional(),
+    speak: z.boolean().optional().openapi({
+      description: "Of the agent's turns: the answer says where it can be heard.",
+    }),
   })
   .openapi('NewTurn');
+
+const saidSchema = z
+  .intersection(
+    turnSchema,
+    z.object({
+      speech: z
+        .object({
+          href: z.string().openapi({ description: 'GET it, and hear the turn.' }),
+          key: z
+            .string()
+            .openapi({ description: 'Of the clip: what sounds the same has the same.' }),
+        })
+        .nullable()
+        .optional()
+        .openapi({ description: 'Where speak was asked for; null: nobody speaks here.' }),
+    }),
+  )
+  .openapi('SaidTurn');
 
 const say = createRoute({
   ...common,
@@ -54,17 +78,22 @@ const say = createRoute({
   },
   responses: {
     201: {
-      ...json('Something that survives this process holds it.', turnSchema),
+      ...json('Something that survives this process holds it.', saidSchema),
       headers: durableHeader,
     },
     ...bodyRefusals,
     404: problems[404],
     409: problems[409],
+    422: { ...problems[422], description: 'It was to be spoken, and can not be.' },
     503: problems[503],
   },
 });
 
-export function turnsRouter({ records, turns }: Conversations, clock: Clock): Router {
+export function turnsRouter(
+  { records, turns }: Conversations,
+  speaker: Speaker,
+  clock: Clock,
+): Router {
   const router = createRouter();
 
   router.openapi(say, async (c) => {
@@ -75,6 +104,8 @@ export function turnsRouter({ records, turns }: Conversations, clock: Clock): Ro
     const begun = clock.now();
     const conversation = await lookedUp(records, id, bounds);
     if (isAbsent(conversation)) throw notFound();
+    // Before it is stored: what can't be spoken is refused as a whole.
+    const key = body.speak === true ? await keyOf(body, conversation) : undefined;
     const turn = {
       id: given ?? randomUUID(),
       role: body.role,
@@ -87,8 +118,23 @@ export function turnsRouter({ records, turns }: Conversations, clock: Clock): Ro
     const isCold = conversation?.tier === 'l3' && !receipt.held.includes('l3');
     const isNew = given === undefined || (timeOfVersion(receipt.version) >= begun && !isCold);
     const answer = isNew ? turn : await stored(id, turn, bounds);
-    return c.json(answer, 201, { 'x-cache-durable': heldBy(receipt) });
+    const speech =
+      body.speak === true
+        ? { speech: key === undefined ? null : { href: linkOf(id, turn), key } }
+        : {};
+    return c.json({ ...answer, ...speech }, 201, { 'x-cache-durable': heldBy(receipt) });
   });
+
+  /** `undefined`: nobody speaks here, which is no reason to lose what was said. */
+  async function keyOf(
+    { role, text }: Pick<Turn, 'role' | 'text'>,
+    found: Awaited<ReturnType<typeof lookedUp>>,
+  ): Promise<string | undefined> {
+    if (role !== 'agent') throw notTheAgents();
+    if (!speaker.isThere) return undefined;
+    const metadata = found?.status === 'hit' ? found.value.metadata : {};
+    return await speaker.keyOf(speechOf(text, metadata));
+  }
 
   async function stored(id: string, turn: Turn, bounds: RequestBounds): Promise<Turn> {
     const there = await turns.snapshot(id, bounds.options()).catch((error: unknown) => {

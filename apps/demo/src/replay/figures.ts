@@ -42,7 +42,7 @@ export class Stopwatch {
   }
 }
 
-const TIERS = ['', 'l1', 'outbox', 'l2', 'l3', 'l2,l3'];
+const TIERS = ['', 'l1', 'outbox', 'l2', 'file', 'coalesced', 'miss', 'l3', 'l2,l3'];
 
 export function figuresOf(ms: readonly number[]): Figures {
   const sorted = [...ms].sort((a, b) => a - b);

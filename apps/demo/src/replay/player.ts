@@ -8,6 +8,8 @@ import { turnSchema } from '../conversations.ts';
 import type { RecordedCall, RecordedTurn } from './calls-file.ts';
 import type { Client } from './client.ts';
 
+const spokenSchema = z.object({ speech: z.object({ href: z.string() }).nullable() });
+
 const heardSchema = z.object({ turns: z.array(turnSchema) });
 
 /** Every so many turns somebody listens in. */
@@ -20,10 +22,13 @@ export class MisheardError extends Error {
 
 export class Player {
   readonly #client: Client;
+  readonly #speaks: boolean;
   #known = 0;
 
-  constructor(client: Client) {
+  /** `speaks`: what the agent says is heard, too. */
+  constructor(client: Client, { speaks = false }: { readonly speaks?: boolean | undefined } = {}) {
     this.#client = client;
+    this.#speaks = speaks;
   }
 
   /** Calls that were there before: played at some other time. */
@@ -59,13 +64,18 @@ export class Player {
   }
 
   async #say(call: RecordedCall, home: number, index: number, turn: RecordedTurn): Promise<void> {
-    await this.#client.ask({
+    const speak = this.#speaks && turn.role === 'agent' && turn.text.trim() !== '';
+    const { body } = await this.#client.ask({
       operation: 'turn',
       at: home,
       method: 'POST',
       path: `${pathOf(call)}/turns`,
-      body: { id: turnId(index), ...turn },
+      body: { id: turnId(index), ...turn, ...(speak ? { speak } : {}) },
     });
+    if (!speak) return;
+    const { speech } = spokenSchema.parse(body);
+    if (speech === null) throw new MisheardError('nobody speaks there');
+    await this.#client.ask({ operation: 'speech', at: home, method: 'GET', path: speech.href });
   }
 
   /** Reads the call and finds at least the first `said` turns in it, in their order. */

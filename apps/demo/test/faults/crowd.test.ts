@@ -2,12 +2,11 @@
  * G12: a crowd on one key, through two instances. And what an operator asks of both at once: a
  * sync that leaves nothing pending anywhere, a preload that the other instance profits from.
  */
-import type { SupabaseServer } from '@cache/testing';
+import { eventually, type SupabaseServer } from '@cache/testing';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Fleet, healthy, startDatabase, startFleet } from './fleet.ts';
 import type { Answer, Instance } from './instance.ts';
 import { Ledger } from './ledger.ts';
-import { eventually } from './until.ts';
 
 const TURNS = 1000;
 const INCREMENTS = 200;

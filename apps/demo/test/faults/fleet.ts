@@ -3,6 +3,7 @@
  * to one test; the Supabase to a file, because it takes the longest to start.
  */
 import {
+  eventually,
   type RedisServer,
   type SupabaseServer,
   startProxy,
@@ -14,7 +15,6 @@ import { expect } from 'vitest';
 import { MIGRATIONS } from '../../src/embedded.ts';
 import { startService } from '../support/service.ts';
 import { Instance } from './instance.ts';
-import { eventually } from './until.ts';
 
 export interface Fleet extends AsyncDisposable {
   readonly redis: RedisServer;

@@ -3,11 +3,10 @@
  * that is killed. In the end L3, read with bare supabase-js, and every instance have to agree
  * with it.
  */
-import type { SupabaseServer } from '@cache/testing';
+import { eventually, type SupabaseServer } from '@cache/testing';
 import { expect } from 'vitest';
 import { StoredTurns } from '../../src/stored-turns.ts';
 import { type Answer, type Heard, heardFrom, type Instance, said } from './instance.ts';
-import { eventually } from './until.ts';
 
 interface Acknowledged {
   readonly conversation: string;

@@ -9,9 +9,9 @@
  * instance has noticed and flushed, which is a limit of G3 and none of the subjects here.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { eventually } from '@cache/testing';
 import type { Answer, Instance } from './instance.ts';
 import type { Ledger } from './ledger.ts';
-import { eventually } from './until.ts';
 
 const PER_SECOND = 60;
 const CALLERS_PER_INSTANCE = 2;

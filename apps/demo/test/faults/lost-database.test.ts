@@ -1,9 +1,8 @@
 /** G1 and G2 while L3 is away: a call begins, speaks and hangs up, and Redis alone is there. */
-import type { SupabaseServer } from '@cache/testing';
+import { eventually, type SupabaseServer } from '@cache/testing';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { drained, type Fleet, healthy, startDatabase, startFleet } from './fleet.ts';
 import { Ledger } from './ledger.ts';
-import { eventually } from './until.ts';
 
 // For machines that are busy with other things; every wait inside has its own bound.
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 60_000 });

@@ -3,12 +3,11 @@
  * back, or not. Nothing is flushed by time here, so that what L3 has in the end was brought there
  * because somebody noticed.
  */
-import type { SupabaseServer } from '@cache/testing';
+import { eventually, type SupabaseServer } from '@cache/testing';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { drained, healthy, startDatabase, startFleet } from './fleet.ts';
 import type { Instance } from './instance.ts';
 import { Ledger } from './ledger.ts';
-import { eventually } from './until.ts';
 
 const CONVERSATIONS = 4;
 

@@ -3,14 +3,13 @@
  * felt is measured from outside; the bound is relative to what the same run found L3 to cost.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import type { SupabaseServer } from '@cache/testing';
+import { eventually, type SupabaseServer } from '@cache/testing';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { READ_MS, WRITE_MS } from '../../src/request-bounds.ts';
 import { drained, healthy, startDatabase, startFleet } from './fleet.ts';
 import type { Instance } from './instance.ts';
 import { Ledger } from './ledger.ts';
 import { Load, percentile, type Took } from './load.ts';
-import { eventually } from './until.ts';
 
 const L2_TIMEOUT_MS = 50;
 

@@ -2,8 +2,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Embedded, Environment } from '@cache/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { type Embedded, type Environment, startEmbedded } from '../../src/embedded.ts';
+import { startEmbedded } from '../../src/embedded.ts';
 import { openService } from '../../src/service.ts';
 import { lines } from '../support/lines.ts';
 

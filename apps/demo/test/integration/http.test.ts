@@ -202,6 +202,12 @@ describe('something is said', () => {
     expect((await heard(read)).turns).toEqual([stored]);
   });
 
+  test('what the caller says is not to be spoken: 422', async () => {
+    await begun('spoken');
+    const body = { role: 'caller', text: 'Hello?', speak: true };
+    expect(await statusOf('POST', '/conversations/spoken/turns', { body })).toBe(422);
+  });
+
   test('other words under an id that is taken are 409, and change nothing', async () => {
     await begun('other', 'first');
     // Versions count milliseconds: within one of them, either could be the first.

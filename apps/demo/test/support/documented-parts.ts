@@ -12,6 +12,16 @@ const ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
     '/admin/cache/dead-letters/{id}',
     '/admin/cache/dead-letters/{id}/retry',
   ],
+  'speech.test.ts': ['/speech', '/speech/{key}', '/conversations/{id}/turns/{turn}/speech'],
+  // Of @cache/audio, which answers for its own routes.
+  'routes.test.ts': [
+    '/admin/audio-cache/stats',
+    '/admin/audio-cache',
+    '/admin/audio-cache/entry',
+    '/admin/audio-cache/cleanup',
+    '/api/audio-cache/stats',
+    '/api/audio-cache/clear',
+  ],
 };
 
 /** The part of the document that a test file answers for; `http.test.ts`: what nobody else does. */

@@ -28,6 +28,9 @@ const OWN = [
   'BREAKER_',
   'COMPRESSION_',
   'CRM_',
+  'AUDIO_CACHE_',
+  'SPEECH_',
+  'ELEVENLABS_',
 ];
 
 /** `main.ts`, with these variables and none of the tester's own. */
