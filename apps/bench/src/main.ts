@@ -2,6 +2,8 @@
  * @cache/core beside a peer, in one run, on one machine, on the same Redis: compare the ratios,
  * never the absolute figures. `npm run bench`, or one part of it: `npm run bench invalidation`.
  */
+import { benchAudioCleanup } from './audio-cleanup.ts';
+import { benchAudiobooks } from './audiobooks.ts';
 import { benchEncryption } from './encryption.ts';
 import { benchInvalidation } from './invalidation.ts';
 import { benchTiers } from './tiers.ts';
@@ -10,6 +12,8 @@ const PARTS: Readonly<Record<string, () => Promise<void>>> = {
   tiers: benchTiers,
   invalidation: benchInvalidation,
   encryption: benchEncryption,
+  'audio-cleanup': benchAudioCleanup,
+  audiobooks: benchAudiobooks,
 };
 
 const asked = process.argv.slice(2);
