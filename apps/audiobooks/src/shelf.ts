@@ -40,7 +40,10 @@ export const progressSchema = z
     voice_id: z.string(),
     segment_id: z.int().min(1),
     intra_ms: z.int().min(0),
-    heard_at: z.int().nonnegative().openapi({ description: 'Epoch milliseconds, by the clock of the service.' }),
+    heard_at: z
+      .int()
+      .nonnegative()
+      .openapi({ description: 'Epoch milliseconds, by the clock of the service.' }),
   })
   .openapi('Progress');
 export type Progress = z.infer<typeof progressSchema>;
