@@ -38,6 +38,8 @@ export interface ResolvedCleanup {
 }
 
 const MIB = 1024 * 1024;
+/** Clips that are taken away in one go: while it runs, there is little room for new ones. */
+const AT_ONCE = 8;
 const LIMITS = {
   l2: 100 * MIB,
   file: 1024 * MIB,
@@ -143,16 +145,30 @@ export class Cleanup {
     const entries: ClipEntry[] = [];
     for await (const entry of this.#store.entries({ signal })) entries.push(entry);
     let held = usage.bytes;
-    for (const entry of inOrder(entries, policy, now)) {
-      if (held <= target) break;
+    const doomed = [...inOrder(entries, policy, now)];
+    while (held > target && doomed.length > 0) {
       signal.throwIfAborted();
-      if (!(await this.#store.delete(entry.key, { signal }))) continue;
-      held -= entry.storedBytes;
-      gone.clips += 1;
-      gone.bytes += entry.storedBytes;
+      const some = doomed.splice(0, countFor(doomed, held - target));
+      const were = await Promise.all(some.map(({ key }) => this.#store.delete(key, { signal })));
+      for (const { storedBytes } of some.filter((_, index) => were[index])) {
+        held -= storedBytes;
+        gone.clips += 1;
+        gone.bytes += storedBytes;
+      }
     }
     return isUrgent || gone.clips > 0;
   }
+}
+
+/** How many of them free so many bytes, {@link AT_ONCE} at most. */
+function countFor(entries: readonly ClipEntry[], bytes: number): number {
+  let freed = 0;
+  const some = entries.slice(0, AT_ONCE);
+  const enough = some.findIndex(({ storedBytes }) => {
+    freed += storedBytes;
+    return freed >= bytes;
+  });
+  return enough === -1 ? some.length : enough + 1;
 }
 
 /** What is over its time goes first, whatever the policy thinks of it. */

@@ -16,10 +16,15 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { type Stack, startStack } from '@cache/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { documents, type Program, programsOf } from '../../core/test/docs/programs.ts';
+import {
+  documents,
+  migrationsOf,
+  type Program,
+  programsOf,
+} from '../../core/test/docs/programs.ts';
 
 const repository = fileURLToPath(new URL('../../..', import.meta.url));
-const packages = ['core', 'http', 'testing'] as const;
+const packages = ['core', 'http', 'testing', 'audio'] as const;
 const programs = (await Promise.all(documents.map(programsOf))).flat();
 let folder = '';
 
@@ -71,7 +76,7 @@ async function pack(name: string): Promise<string> {
   return `file:./${tarball}`;
 }
 
-/** What somebody's package.json would say who uses all three, and TypeScript. */
+/** What somebody's package.json would say who uses all of them, and TypeScript. */
 async function consumer(): Promise<object> {
   const tarballs: Record<string, string> = {};
   const overrides: Record<string, string> = {};
@@ -152,8 +157,11 @@ describe('the programs of the READMEs', () => {
   beforeAll(async () => {
     const migrations = join(folder, 'node_modules/@cache/core/dist/supabase/migrations');
     // The place that a program names in the repository.
-    await cp(migrations, join(folder, 'supabase/migrations'), { recursive: true });
-    stack = await startStack({ supabase: { migrations } });
+    const place = join(folder, 'supabase/migrations');
+    await cp(migrations, place, { recursive: true });
+    const own = (await Promise.all(documents.map(migrationsOf))).flat();
+    await writeFile(join(place, '20991231000000_documents.sql'), own.join('\n'));
+    stack = await startStack({ supabase: { migrations: place } });
   }, 60_000);
 
   afterAll(async () => {

@@ -210,6 +210,39 @@ it('the clean-up: at 95 % it takes clips down to 80 %, in the background, what i
   for (const { result } of reports) expect(['done', 'idle', 'busy']).toContain(result);
 });
 
+it('G5, G6: the clean-up goes on under load: the store stays within its limit, and every request is answered within its deadline', async () => {
+  await using caches = new Caches();
+  const own = prefix();
+  const maxBytes = 400_000;
+  const options = { cleanup: { maxBytes }, memory: { maxBytes: 0 } };
+  const instances = [
+    await caches.instance(redis.url, own, options),
+    await caches.instance(redis.url, own, options),
+  ] as const;
+  const bytes = piece(1, 4_600);
+  const voice = saying(bytes);
+  let asked = 0;
+  const caller = async (speech: (typeof instances)[number]) => {
+    for (let n = asked++; n < 450; n = asked++) {
+      // Every third was asked for before: some of them are still there.
+      const text = `${n % 3 === 0 ? Math.floor(n / 2) : n}`;
+      const signal = AbortSignal.timeout(5_000);
+      const stream = await speech.stream({ text, voice: 'v' }, voice.synthesize, { signal });
+      expect(await heard(stream)).toEqual(bytes);
+    }
+  };
+  await Promise.all(instances.flatMap((speech) => Array.from({ length: 8 }, () => caller(speech))));
+  const [a, b] = instances;
+  for (const speech of instances) await speech.cleanup();
+  const runs = [a, b].flatMap((speech) =>
+    caches.events(speech).filter((event) => event.type === 'cleanup' && event.result === 'done'),
+  );
+  expect(runs.length).toBeGreaterThan(0);
+  expect((await b.stats()).store?.bytes).toBeLessThanOrEqual(maxBytes);
+  // Some were found, or nothing would have been kept.
+  expect(voice.calls.length).toBeLessThan(450);
+});
+
 it('a store that is full to its limit takes nothing more, and the sentence is heard all the same', async () => {
   await using caches = new Caches();
   const store = await storeOf();
