@@ -5,7 +5,6 @@
  */
 import type { Engine } from './calls.ts';
 import { inChunks } from './chunks.ts';
-import type { DrainAnswer } from './coherence/bus.ts';
 import { within } from './deadline.ts';
 import { TierError, UnavailableError } from './errors.ts';
 import type { EventHub } from './events.ts';
@@ -24,10 +23,11 @@ import { gathered } from './write/gathered.ts';
 import { OpenJournal } from './write/journal/open.ts';
 import { Ladder } from './write/ladder.ts';
 import { Letters } from './write/letters.ts';
+import { Others } from './write/others.ts';
 import { Outbox } from './write/outbox.ts';
 import { Repair } from './write/repair.ts';
 import { Updates } from './write/update.ts';
-import { DEAD_AFTER_MS, Upkeep } from './write/upkeep.ts';
+import { Upkeep } from './write/upkeep.ts';
 
 /** `undefined` where the cache has no L3: then there are no records and logs to serve. */
 export function assembleEngine(input: AssemblyInput): Assembly | undefined {
@@ -44,9 +44,7 @@ export class Assembly {
   readonly letters: Letters;
   readonly events: EventHub;
   readonly removeCopy: (id: AddressId) => void;
-  readonly drainOthers: (
-    ms: number,
-  ) => Promise<{ readonly asked: number; readonly answers: ReadonlyMap<string, DrainAnswer> }>;
+  readonly others: Others;
   readonly #input: AssemblyInput;
   readonly #repair: Repair;
   readonly #upkeep: Upkeep | undefined;
@@ -71,11 +69,19 @@ export class Assembly {
     this.instance = new Instance(input, {
       tier: durable,
       floor: () => durable.maxVersion(),
-      drain: () => this.#drainForOthers(),
+      drain: () => this.drainer.drainAll(),
+      onEpoch: () => this.others.doubt(),
+      onPeer: (id, state) => this.others.heard(id, state),
+      informed: () => {
+        // What L3 refused may have another answer by now, and nobody heard so.
+        if (this.engine.outbox.parked().length > 0) void this.drainer.drainAll();
+      },
       recover: (shared) => this.#recover(shared),
       heard: (id, stamp) => this.engine.outbox.heard(id, stamp),
     });
-    const { copies, versions, shared } = this.instance;
+    const { copies, versions, shared, bus } = this.instance;
+    const fleet = shared?.guard.fleet;
+    this.others = new Others({ clock, instance: this.instance.id, fleet, bus });
     const observe = (version: number) => this.instance.observe(version);
     this.removeCopy = (id) => copies.remove(id);
     const foreground = shared?.guard.foreground;
@@ -157,7 +163,6 @@ export class Assembly {
       flush: (ids) => this.drainer.flush(ids, true),
       check: () => this.instance.opening.check(),
     };
-    this.drainOthers = (ms) => this.#drainOthers(ms);
     this.#upkeep = this.#makeUpkeep();
     this.#connectMetrics(outbox);
   }
@@ -185,13 +190,14 @@ export class Assembly {
   }
 
   #makeUpkeep(): Upkeep | undefined {
-    const { shared, id } = this.instance;
+    const { shared, id, bus } = this.instance;
     if (shared === undefined) return undefined;
     const { options, events } = this.#input;
     return new Upkeep({
       clock: options.clock,
       instance: id,
       fleet: shared.guard.fleet,
+      bus,
       shared: shared.guard.background,
       outbox: this.engine.outbox,
       repair: this.#repair,
@@ -313,21 +319,6 @@ export class Assembly {
     if (!replies.includes('epoch')) return;
     // Under a new epoch every settled copy is a miss anyway.
     copies.empty();
-  }
-
-  async #drainForOthers(): Promise<DrainAnswer> {
-    const { flushed, failed, refused } = await this.drainer.drainAll();
-    const remaining = this.engine.outbox.unsynced().length;
-    return { flushed, failed: failed + refused, remaining };
-  }
-
-  async #drainOthers(ms: number) {
-    const { shared, id: own, bus } = this.instance;
-    const living = async () =>
-      ((await shared?.guard.fleet.instances()) ?? [])
-        .filter(({ id, ageMs }) => id !== own && ageMs < DEAD_AFTER_MS)
-        .map(({ id }) => id);
-    return bus.askToDrain(String(this.#input.options.clock.random53()), living, ms);
   }
 
   #countLetters(): void {

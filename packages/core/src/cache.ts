@@ -202,22 +202,14 @@ export class Cache {
 
   /** Everything that belongs to one call, one caller, one tenant. */
   scope(kind: string, id: string): CacheScope {
-    const { engine, removeCopy, drainOthers } = this.#needs('scope');
+    const { engine, removeCopy, others } = this.#needs('scope');
     const parts = {
       engine,
       deriving: this.#deriving,
       shared: this.#instance.shared?.guard.foreground,
       removeCopy,
       expunge: async () => (await this.#assembly?.journal?.expunge()) ?? true,
-      drainOthers: async (ms: number) => {
-        try {
-          const { asked, answers } = await drainOthers(ms);
-          const left = [...answers.values()].some(({ remaining }) => remaining > 0);
-          return answers.size === asked && !left;
-        } catch {
-          return false;
-        }
-      },
+      others,
       scopeOf: (address: Address) => {
         const opened = this.#opened.get(address.namespace);
         return opened === undefined ? 'unknown' : opened.namespace.scopeOf(address.key);

@@ -29,6 +29,12 @@ export interface DurableHooks {
   readonly heard?: ((id: AddressId, stamp: Stamp) => void) | undefined;
   /** What this process acknowledged may be in L2 alone, and L2 is away, or another one. */
   readonly drain: () => Promise<DrainAnswer>;
+  /** L2 is another one, or was emptied. */
+  readonly onEpoch?: (() => void) | undefined;
+  /** Another instance was heard. */
+  readonly onPeer?: ((instance: string, state: 'here' | 'leaving') => void) | undefined;
+  /** The bus is proven again: what it said before was not heard. */
+  readonly informed?: (() => void) | undefined;
   /** The last step of the breaker's trial. */
   readonly recover: (shared: SharedTier) => Promise<void>;
 }
@@ -36,7 +42,7 @@ export interface DurableHooks {
 /** A cache without L3 has nothing to lose. */
 export const NO_DURABLE: DurableHooks = Object.freeze({
   floor: () => Promise.resolve(0),
-  drain: () => Promise.resolve({ flushed: 0, failed: 0, remaining: 0 }),
+  drain: () => Promise.resolve({ flushed: 0, refused: 0, failed: 0 }),
   recover: () => Promise.resolve(),
 });
 
@@ -182,13 +188,17 @@ export class Instance {
         metrics.bus.gaps += 1;
         events.emit({ type: 'bus-gap', silentMs });
       },
-      onAlive: () => events.emit({ type: 'bus-alive' }),
+      onAlive: () => {
+        events.emit({ type: 'bus-alive' });
+        this.#hooks.informed?.();
+      },
       onReceived: () => {
         metrics.bus.received += 1;
       },
       onPublished: () => {
         metrics.bus.published += 1;
       },
+      onPeer: (instance, state) => this.#hooks.onPeer?.(instance, state),
       onDrain: () => this.#hooks.drain(),
     });
   }
@@ -203,6 +213,7 @@ export class Instance {
 
   #onEpoch(): void {
     this.#forgetAll();
+    this.#hooks.onEpoch?.();
     this.#input.events.emit({
       type: 'epoch',
       reason: 'Redis restarted, was emptied or failed over',

@@ -18,6 +18,7 @@ import { scopeTagId } from './model/tags.ts';
 import type { Space } from './read/lookup.ts';
 import type { SharedTier } from './tiers/tier.ts';
 import { NOTHING_FLUSHED } from './write/flusher.ts';
+import type { Others } from './write/others.ts';
 
 /** One entry of a scope. */
 export interface ScopeEntry {
@@ -61,8 +62,7 @@ export interface ScopeParts {
   /** The scope that an open namespace gives a key; `'unknown'` where the namespace is not open here. */
   readonly scopeOf: (address: Address) => Scope | undefined | 'unknown';
   readonly spaceOf: (address: Address) => Space<unknown> | undefined;
-  /** Asks the other instances to drain what they hold; whether all of them did. */
-  readonly drainOthers: (ms: number) => Promise<boolean>;
+  readonly others: Others;
   readonly removeCopy: (id: AddressId) => void;
   /** What was erased is not in the journal's files any more. False: it may be. */
   readonly expunge: () => Promise<boolean>;
@@ -70,7 +70,7 @@ export interface ScopeParts {
 
 /** Pending keys that are looked through for one scope; beyond it the answer is `unknown`. */
 const MAX_PENDING_SEEN = 10_000;
-/** How long the others may take to let go of what was erased. */
+/** How long the others may take to drain. */
 const DRAIN_OTHERS_MS = 1000;
 
 interface Members {
@@ -119,11 +119,12 @@ export class CacheScope {
     const ids = before.addresses.map(({ id }) => id);
     const report = ids.length === 0 ? NOTHING_FLUSHED : await engine.flush(ids);
     const after = await this.#pending();
+    const isWhole = await this.#parts.others.isIndexWhole(DRAIN_OTHERS_MS);
     return {
       flushed: report.flushed,
       failed: report.failed + report.refused,
       remaining: after.addresses.length,
-      unknown: before.unknown || after.unknown,
+      unknown: before.unknown || after.unknown || !isWhole,
     };
   }
 
@@ -167,7 +168,7 @@ export class CacheScope {
   }
 
   async #erase(): Promise<Omit<ScopeEraseReport, 'ms'>> {
-    const { engine, drainOthers, removeCopy } = this.#parts;
+    const { engine, removeCopy } = this.#parts;
     const pending = await this.#pending();
     await this.#learn(pending.addresses);
     const version = engine.ladder.parts.versions.propose();
@@ -184,8 +185,8 @@ export class CacheScope {
     const isExpunged = await this.#parts.expunge();
     // What was acknowledged while this went on is below the fence too: flushing it says so.
     const left = await this.#flush();
-    const others = await drainOthers(DRAIN_OTHERS_MS);
-    const isLeft = left.unknown || left.remaining > 0 || !others || !isExpunged;
+    const isLeft =
+      left.unknown || left.remaining > 0 || !(await this.#drainOthers()) || !isExpunged;
     const unknown = pending.unknown || !isPurged || derived === undefined || isLeft;
     const { records, items, deadLetters } = report;
     return {
@@ -196,6 +197,17 @@ export class CacheScope {
       copies: addresses.size,
       unknown,
     };
+  }
+
+  /** Whether the others have let go of what they held when they were asked. */
+  async #drainOthers(): Promise<boolean> {
+    try {
+      const { hasAll, answers } = await this.#parts.others.drain(DRAIN_OTHERS_MS);
+      return hasAll && answers.every(({ failed }) => failed === 0);
+    } catch (error) {
+      if (!(error instanceof TierError)) throw error;
+      return false;
+    }
   }
 
   /** `undefined`: L2 did not confirm. */

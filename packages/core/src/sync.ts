@@ -23,7 +23,7 @@ export interface SyncReport {
 const SHARE_FOR_OTHERS = 0.5;
 
 export async function syncAll(assembly: Assembly, deadlineMs: number): Promise<SyncReport> {
-  const { engine, drainer, flusher } = assembly;
+  const { engine, drainer, flusher, others } = assembly;
   const { shared } = assembly.instance;
   const { clock, outbox } = engine;
   const start = clock.monotonic();
@@ -33,11 +33,9 @@ export async function syncAll(assembly: Assembly, deadlineMs: number): Promise<S
   let unknown = shared !== undefined && shared.guard.state !== 'CLOSED';
   if (shared !== undefined && !unknown) {
     try {
-      const { asked, answers } = await assembly.drainOthers(deadlineMs * SHARE_FOR_OTHERS);
-      unknown = answers.size < asked;
-      for (const { flushed, failed } of answers.values()) {
-        own = addReports(own, { flushed, failed, refused: 0 });
-      }
+      const { hasAll, answers } = await others.drain(deadlineMs * SHARE_FOR_OTHERS);
+      unknown = !hasAll;
+      for (const answer of answers) own = addReports(own, answer);
       const report = await adopt(
         { flusher, events: assembly.events },
         shared.guard.background,
@@ -46,6 +44,7 @@ export async function syncAll(assembly: Assembly, deadlineMs: number): Promise<S
       adopted = report.flushed;
       own = addReports(own, { flushed: 0, failed: report.failed, refused: report.refused });
       pending = (await shared.guard.background.pending(0, 1)).total;
+      unknown ||= !others.isTrusted;
     } catch (error) {
       if (!(error instanceof TierError)) throw error;
       unknown = true;

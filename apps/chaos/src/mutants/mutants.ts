@@ -155,6 +155,18 @@ export const MUTANTS: readonly Mutant[] = [
     },
   },
   {
+    name: 'index of an emptied Redis trusted',
+    file: 'packages/core/src/write/others.ts',
+    from: '    this.#epochs += 1;',
+    to: '',
+    test: {
+      file: 'packages/core/test/integration/faults/barrier.test.ts',
+      title:
+        'G1: Redis is emptied under a writer that can not reach Supabase: a flush elsewhere does not speak for it',
+      reason: 'its writer has not drained',
+    },
+  },
+  {
     name: 'absence guessed when L3 is away',
     file: 'packages/core/src/read/lookup.ts',
     from: 'if (isAlone || floor.isOvertaken(address.id)) throw unknowable(space.name, error);',

@@ -17,6 +17,7 @@
  *   h INSTANCE NUMBER              heartbeat
  *   q INSTANCE REQUEST             every other instance: drain your outbox
  *   a REQUEST INSTANCE JSON        the answer
+ *   b INSTANCE                     it leaves in good order, with nothing left to flush
  */
 import type { Clock } from '../clock.ts';
 import type { AddressId } from '../model/key.ts';
@@ -26,11 +27,13 @@ import type { SharedFleet } from '../tiers/fleet.ts';
 
 export const HEARTBEAT_MS = 1000;
 
-/** How much an instance had to flush when it was asked to. */
+/** What became of what L3 lacked when an instance was asked to flush it. */
 export interface DrainAnswer {
   readonly flushed: number;
+  /** L3 keeps them as dead letters. */
+  readonly refused: number;
+  /** L3 did not answer for them: they are still to be flushed. */
   readonly failed: number;
-  readonly remaining: number;
 }
 
 export interface BusParts {
@@ -49,6 +52,8 @@ export interface BusParts {
   readonly onAlive: () => void;
   readonly onReceived: () => void;
   readonly onPublished: () => void;
+  /** Another instance was heard. `leaving`: in good order, with nothing left to flush. */
+  readonly onPeer: (instance: string, state: 'here' | 'leaving') => void;
   /** Another instance asks for a drain. */
   readonly onDrain: () => Promise<DrainAnswer>;
 }
@@ -128,8 +133,10 @@ export class Bus {
     } else if (kind === 'f') this.#parts.onFree(message.slice(2) as AddressId);
     else if (kind === 't') this.#parts.onTag(message.slice(2) as TagId);
     else if (kind === 'h' && first === this.#parts.instance) this.#hearOwn(Number(second));
+    else if (kind === 'h') this.#parts.onPeer(first, 'here');
     else if (kind === 'q') this.#hearQuestion(first, second);
     else if (kind === 'a') this.#hearAnswer(first, second, message);
+    else if (kind === 'b') this.#parts.onPeer(first, 'leaving');
   }
 
   /**
@@ -188,6 +195,11 @@ export class Bus {
       lookLater();
     });
     return { asked, answers };
+  }
+
+  /** Nobody has to wait for this instance any more. */
+  async leave(): Promise<void> {
+    await this.#publish(`b ${this.#parts.instance}`);
   }
 
   /** No more heartbeats: the others will notice. */
@@ -267,6 +279,7 @@ export class Bus {
   #hearAnswer(request: string, instance: string, message: string): void {
     const asked = this.#asked.get(request);
     if (asked === undefined) return;
+    this.#parts.onPeer(instance, 'here');
     const answer = parseAnswer(message.slice(2 + request.length + 1 + instance.length + 1));
     if (answer === undefined) return;
     asked.answers.set(instance, answer);
@@ -284,10 +297,10 @@ function parseAnswer(text: string): DrainAnswer | undefined {
   try {
     const parsed: unknown = JSON.parse(text);
     if (typeof parsed !== 'object' || parsed === null) return undefined;
-    const { flushed, failed, remaining } = parsed as Record<string, unknown>;
+    const { flushed, refused, failed } = parsed as Record<string, unknown>;
     if (typeof flushed !== 'number' || typeof failed !== 'number') return undefined;
-    if (typeof remaining !== 'number') return undefined;
-    return { flushed, failed, remaining };
+    if (typeof refused !== 'number') return undefined;
+    return { flushed, refused, failed };
   } catch {
     return undefined;
   }

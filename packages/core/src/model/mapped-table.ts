@@ -16,8 +16,8 @@ export interface TableOptions<F extends string, K extends string> {
   readonly name: string;
   /** The columns that are the key, in the order in which it names them; the table's primary key, or unique. */
   readonly key: readonly [K, ...K[]];
-  /** In which column each field of a value is. Every field has one. */
-  readonly columns: Readonly<Record<F, string>>;
+  /** In which column each field of a value is. Every field has one. A list: in one of its own name. */
+  readonly columns: Readonly<Record<F, string>> | readonly F[];
   /**
    * The scope of the records, as `[kind, column]`: which column of the key is its id. Takes the
    * place of the namespace's option `scope`, because rows that others write have one too.
@@ -73,7 +73,9 @@ export class MappedTable<F extends string, K extends string> implements TableFor
     if (more.length > 0) throw new ConfigError('option "name" of a table has at most one dot');
     this.name = [schema, table].map((part) => quoted(checkIdentifier('name', part))).join('.');
     this.keyColumns = Object.freeze(key.map((column) => checkColumn('key', column)));
-    const fields = Object.entries<string>(columns);
+    const fields = isList(columns)
+      ? columns.map((column) => [column, column] as const)
+      : Object.entries<string>(columns);
     for (const [, column] of fields) checkColumn('columns', column);
     const named = [...this.keyColumns, ...fields.map(([, column]) => column)];
     if (new Set(named).size < named.length) {
@@ -82,7 +84,8 @@ export class MappedTable<F extends string, K extends string> implements TableFor
     if (this.keyColumns.length === 0 || fields.length === 0) {
       throw new ConfigError(`table ${this.name} needs a column of the key and one of a value`);
     }
-    this.columns = Object.freeze({ ...columns });
+    // Every field is in it.
+    this.columns = Object.freeze(Object.fromEntries(fields) as Record<F, string>);
     if (scope !== undefined && !this.keyColumns.includes(scope[1])) {
       throw new ConfigError(`the scope of table ${this.name} has to be a column of its key`);
     }
@@ -127,6 +130,10 @@ export class MappedTable<F extends string, K extends string> implements TableFor
     ];
     return `select public.cache_map_table(\n  ${lines.join(',\n  ')}\n);`;
   }
+}
+
+function isList(columns: object): columns is readonly string[] {
+  return Array.isArray(columns);
 }
 
 /** The scope that a table gives to a key. */

@@ -9,6 +9,7 @@
  * round that fails is tried again a second later.
  */
 import type { Clock } from '../clock.ts';
+import type { Bus } from '../coherence/bus.ts';
 import { CacheError } from '../errors.ts';
 import type { EventHub } from '../events.ts';
 import type { SharedFleet } from '../tiers/fleet.ts';
@@ -28,6 +29,7 @@ export interface UpkeepParts {
   readonly clock: Clock;
   readonly instance: string;
   readonly fleet: SharedFleet;
+  readonly bus: Pick<Bus, 'leave'>;
   readonly shared: SharedTier;
   readonly outbox: Outbox;
   readonly repair: Repair;
@@ -61,10 +63,10 @@ export class Upkeep {
     this.#closed = true;
     this.#cancel?.();
     await this.#round;
-    const { fleet, instance } = this.#parts;
+    const { fleet, instance, bus } = this.#parts;
     await Promise.allSettled([
       fleet.release('upkeep', instance),
-      leavesNothing() ? fleet.unregister(instance) : fleet.resign(instance),
+      ...(leavesNothing() ? [fleet.unregister(instance), bus.leave()] : [fleet.resign(instance)]),
     ]);
   }
 

@@ -28,7 +28,8 @@ import { RedisFleet } from './fleet.ts';
 import { decodeMeta } from './handshake.ts';
 import { Incarnation } from './incarnation.ts';
 import { infoOf, type RedisInfo } from './info.ts';
-import { indexKey, metaKey, type Place, placeOf } from './keys.ts';
+import { metaKey, type Place, placeOf } from './keys.ts';
+import { pendingIn } from './pending.ts';
 import { NOTHING_READ, readOne } from './reading.ts';
 import * as replies from './replies.ts';
 import type { ScriptCall } from './scripts.ts';
@@ -200,33 +201,12 @@ export class RedisTier implements tier.SharedTier {
     throw new TierError('the epoch of Redis changed under a read', 'refused');
   }
 
-  async pending(
+  pending(
     before: number,
     limit: number,
     o: tier.CallOptions = {},
   ): ReturnType<tier.SharedTier['pending']> {
-    const shards = Array.from({ length: this.#options.shards }, (_, shard) => shard);
-    const range = (key: string, to: string, count: number) =>
-      ['ZRANGEBYSCORE', [key, '-inf', to, 'WITHSCORES', 'LIMIT', 0, count]] as const;
-    const answers = await this.#upstream.send(
-      shards.flatMap((shard) => {
-        const key = indexKey(shard);
-        const asked = [['ZCARD', [key]] as const, range(key, '+inf', 1)];
-        return [...asked, range(key, String(before), limit)].map((one) => [shard, one] as const);
-      }),
-      o.signal,
-    );
-    const refused = answers.find((answer) => answer instanceof Error);
-    if (refused !== undefined) throw toTierError(refused);
-    const sizes = answers.filter((_, i) => i % 3 === 0);
-    const oldest = answers.filter((_, i) => i % 3 === 1).flatMap(replies.members);
-    const due = answers.filter((_, i) => i % 3 === 2).flatMap(replies.members);
-    due.sort((a, b) => a.since - b.since || (a.address.id < b.address.id ? -1 : 1));
-    return {
-      addresses: due.slice(0, limit).map((member) => member.address),
-      total: sizes.reduce<number>((sum, size) => sum + Number(size), 0),
-      oldest: oldest.length === 0 ? undefined : Math.min(...oldest.map(({ since }) => since)),
-    };
+    return pendingIn(this.#upstream, this.#options.shards, { before, limit }, o.signal);
   }
 
   // ---------------------------------------------------------- writing

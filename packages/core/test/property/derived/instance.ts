@@ -137,7 +137,8 @@ export class DerivedInstance {
       onAlive: () => {},
       onReceived: () => {},
       onPublished: () => {},
-      onDrain: () => Promise.resolve({ flushed: 0, failed: 0, remaining: 0 }),
+      onPeer: () => {},
+      onDrain: () => Promise.resolve({ flushed: 0, refused: 0, failed: 0 }),
     });
     const view = (timeoutMs: number) => {
       if (isAlone) return undefined;

@@ -56,7 +56,8 @@ class Line {
       onAlive: () => {},
       onReceived: () => {},
       onPublished: () => {},
-      onDrain: async () => ({ flushed: 0, failed: 0, remaining: 0 }),
+      onPeer: () => {},
+      onDrain: async () => ({ flushed: 0, refused: 0, failed: 0 }),
     });
     this.bus.start();
   }

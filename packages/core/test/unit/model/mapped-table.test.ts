@@ -43,3 +43,14 @@ it('prints the call that maps it, with every name quoted', () => {
   scope_column => 'user_id'
 );`);
 });
+
+it('columns that are named as their fields are a list', () => {
+  const listed = table({ name: 'notes', key: ['id'], columns: ['text', 'author'] });
+  const named = { text: 'text', author: 'author' };
+  expect(listed.columns).toEqual(named);
+  const spelled = table({ name: 'notes', key: ['id'], columns: named });
+  expect(listed.migration('notes')).toBe(spelled.migration('notes'));
+  expect(() => table({ name: 'notes', key: ['id'], columns: ['text', 'text'] })).toThrow(
+    'names a column twice',
+  );
+});

@@ -1,0 +1,120 @@
+/**
+ * The other instances of the fleet, where what Redis says is not enough.
+ *
+ * The pending index in L2 names what L3 lacks, whoever wrote it: of this incarnation of Redis. What
+ * an earlier one acknowledged may be in the outbox of its writer alone, until that has noticed and
+ * drained.
+ *
+ *   trusted   what L3 lacks is in the index, or in the outbox here.
+ *   doubted   Redis is another one, or was emptied. Who was heard shortly before is awaited.
+ *
+ * trusted → doubted: an epoch changes, and again with each further one · doubted → trusted: everybody
+ * who lives, and everybody who is awaited, has drained since, and L3 answered for all of it.
+ *
+ * An instance that is awaited in vain for {@link AWAITED_MS} is given up: it died together with
+ * Redis, and what it had not drained is lost, unless its journal has it. A process that has just
+ * begun trusts the Redis that it finds, because it can't know who was heard before.
+ */
+import type { Clock } from '../clock.ts';
+import type { Bus, DrainAnswer } from '../coherence/bus.ts';
+import { TierError } from '../errors.ts';
+import type { SharedFleet } from '../tiers/fleet.ts';
+import { DEAD_AFTER_MS } from './upkeep.ts';
+
+const AWAITED_MS = 30_000;
+
+export interface OthersParts {
+  readonly clock: Clock;
+  readonly instance: string;
+  /** Absent where there is no L2: then there are no others. */
+  readonly fleet: Pick<SharedFleet, 'instances'> | undefined;
+  readonly bus: Pick<Bus, 'askToDrain'>;
+}
+
+export interface OthersDrained {
+  readonly answers: readonly DrainAnswer[];
+  /** Everybody who was asked answered. */
+  readonly hasAll: boolean;
+}
+
+export class Others {
+  readonly #parts: OthersParts;
+  /** When each was last heard, by the monotonic clock. */
+  readonly #heard = new Map<string, number>();
+  /** Until when, by the same clock. */
+  readonly #awaited = new Map<string, number>();
+  #epochs = 0;
+  #trusted = 0;
+
+  constructor(parts: OthersParts) {
+    this.#parts = parts;
+  }
+
+  /** The index names what L3 lacks, and is not here. */
+  get isTrusted(): boolean {
+    return this.#trusted === this.#epochs;
+  }
+
+  /** Another one said something. `leaving`: in good order, with nothing left to flush. */
+  heard(instance: string, state: 'here' | 'leaving'): void {
+    if (state === 'here') this.#heard.set(instance, this.#parts.clock.monotonic());
+    else {
+      this.#heard.delete(instance);
+      this.#awaited.delete(instance);
+    }
+  }
+
+  /** Redis is another one, or was emptied. */
+  doubt(): void {
+    this.#epochs += 1;
+    const now = this.#parts.clock.monotonic();
+    for (const [id, at] of this.#heard) {
+      if (now - at < DEAD_AFTER_MS) this.#awaited.set(id, now + AWAITED_MS);
+      else this.#heard.delete(id);
+    }
+  }
+
+  /** Asks each of them to drain, for `ms` at most. Rejects where L2 does not answer. */
+  async drain(ms: number): Promise<OthersDrained> {
+    const { bus, clock } = this.#parts;
+    const epochs = this.#epochs;
+    const living = () => this.#living();
+    const { asked, answers } = await bus.askToDrain(String(clock.random53()), living, ms);
+    const hasAll = answers.size >= asked;
+    if (epochs === this.#epochs) {
+      for (const [id, { failed }] of answers) if (failed === 0) this.#awaited.delete(id);
+      const isDrained = [...answers.values()].every(({ failed }) => failed === 0);
+      if (hasAll && isDrained && this.#stillAwaited().length === 0) this.#trusted = epochs;
+    }
+    return { answers: [...answers.values()], hasAll };
+  }
+
+  /**
+   * Whether the index has what the others acknowledged before this question. Where Redis changed,
+   * they are asked, for `ms` at most.
+   */
+  async isIndexWhole(ms: number): Promise<boolean> {
+    if (this.isTrusted) return true;
+    try {
+      await this.drain(ms);
+    } catch (error) {
+      if (!(error instanceof TierError)) throw error;
+    }
+    return this.isTrusted;
+  }
+
+  async #living(): Promise<readonly string[]> {
+    const { fleet, instance } = this.#parts;
+    const known = (await fleet?.instances()) ?? [];
+    const heard = known.flatMap(({ id, ageMs }) => (ageMs < DEAD_AFTER_MS ? [id] : []));
+    const all = new Set([...heard, ...this.#stillAwaited()]);
+    all.delete(instance);
+    return [...all];
+  }
+
+  #stillAwaited(): readonly string[] {
+    const now = this.#parts.clock.monotonic();
+    for (const [id, until] of this.#awaited) if (now >= until) this.#awaited.delete(id);
+    return [...this.#awaited.keys()];
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * A flush and a sync say that Supabase has everything, or that they can not know: also when Redis
+ * was emptied, so that its index names nothing of what was acknowledged before.
+ */
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { eventually, Stage, turn } from '../support.ts';
+
+let stage: Stage;
+beforeAll(async () => {
+  stage = await Stage.start();
+});
+afterEach(async () => {
+  await stage.revive();
+  await stage.closeInstances();
+});
+afterAll(async () => {
+  await stage[Symbol.asyncDispose]();
+});
+
+const SURE = { failed: 0, remaining: 0, unknown: false };
+
+it('G1: Redis is emptied under a writer that can not reach Supabase: a flush elsewhere does not speak for it', async () => {
+  const way = await stage.proxyToSupabase();
+  const a = await stage.ready();
+  const b = await stage.ready({ l3: { url: way.url, timeout: 300 } });
+  const call = stage.key('call');
+  const scope = a.cache.scope('call', call);
+  await a.logs.create(call, turn('0'));
+  expect(await scope.flush()).toMatchObject(SURE);
+  way.cut();
+  expect(await b.logs.append(call, turn('1'))).toMatchObject({ held: ['l2'] });
+  await stage.redis.flushall();
+  expect(await scope.flush(), 'its writer has not drained').toMatchObject({ unknown: true });
+  expect(await a.cache.sync(), 'nor has it for a sync').toMatchObject({ unknown: true });
+  expect((await stage.items(call)).map(({ id }) => id)).toEqual(['0']);
+  way.heal();
+  await eventually(async () => expect(await scope.flush()).toMatchObject(SURE));
+  expect((await stage.items(call)).map(({ id }) => id)).toEqual(['0', '1']);
+});
+
+it('G1: Redis comes back empty, and without a writer that has not found it yet: a flush elsewhere waits for its word', async () => {
+  const [toSupabase, toRedis] = await Promise.all([stage.proxyToSupabase(), stage.proxyToRedis()]);
+  const a = await stage.ready();
+  const b = await stage.ready({
+    l2: { url: toRedis.url },
+    l3: { url: toSupabase.url, timeout: 300 },
+  });
+  // Whoever answered is known to be there.
+  expect(await a.cache.sync()).toMatchObject(SURE);
+  const call = stage.key('call');
+  const scope = a.cache.scope('call', call);
+  toSupabase.cut();
+  expect(await b.records.set(call, { n: 1 })).toMatchObject({ held: ['l2'] });
+  toRedis.cut();
+  await stage.stack.redis.restart();
+  await a.healthy();
+  // Nobody else is known to this Redis.
+  expect(await scope.flush()).toMatchObject({ remaining: 0, unknown: true });
+  expect(await a.cache.sync({ deadline: 1000 })).toMatchObject({ unknown: true });
+  expect(await stage.row(call)).toBeUndefined();
+  toSupabase.heal();
+  toRedis.heal();
+  await eventually(async () => expect(await scope.flush()).toMatchObject(SURE));
+  expect(await stage.row(call)).toMatchObject({ value: { n: 1 } });
+});
+
+it('G1: after Redis was emptied one question to the others is enough', async () => {
+  const a = await stage.ready();
+  const b = await stage.ready();
+  const call = stage.key('call');
+  const scope = a.cache.scope('call', call);
+  await b.records.set(call, { n: 1 });
+  await stage.redis.flushall();
+  expect(await scope.flush()).toMatchObject(SURE);
+  expect(await stage.row(call)).toMatchObject({ value: { n: 1 } });
+  // The index can be trusted again: nobody is asked, and who is gone is not missed.
+  const { published } = a.cache.stats().bus;
+  await stage.close(b);
+  expect(await scope.flush()).toMatchObject(SURE);
+  expect(a.cache.stats().bus.published).toBe(published);
+});
