@@ -173,6 +173,27 @@ it('G7: a newer good value resolves a letter, and frees whoever wrote the bad on
   expect(await stage.row(key)).toMatchObject({ value: { n: 2 } });
 });
 
+it('G7: what was resolved while its writer heard nothing is let go of once the writer hears again', async () => {
+  const key = stage.key();
+  const way = await stage.proxyToRedis();
+  const deaf = await stage.ready({ l2: { url: way.url } });
+  await deaf.records.set(key, { n: 666 });
+  await deaf.cache.sync();
+  way.cut();
+  await deaf.said('breaker', ({ to }) => to === 'OPEN');
+  // What it drains by itself at this moment is refused once more.
+  await deaf.cache.sync();
+  await b.records.set(key, { n: 2 });
+  await b.cache.scope('call', key).flush();
+  way.heal();
+  await deaf.healthy();
+  await eventually(async () => {
+    expect((await deaf.cache.inspect('counts', key)).outbox).toBeUndefined();
+  });
+  expect(await stage.row(key)).toMatchObject({ value: { n: 2 } });
+  await stage.close(deaf);
+});
+
 it('G7: one item of a log is dropped, and the log is whole without it on every instance', async () => {
   const key = stage.key('call');
   await a.logs.append(key, [turn('1'), turn('2', '666'), turn('3')]);
