@@ -5,6 +5,7 @@
  */
 import type { Engine } from './calls.ts';
 import { inChunks } from './chunks.ts';
+import type { DrainAnswer, Question } from './coherence/bus.ts';
 import { within } from './deadline.ts';
 import { TierError, UnavailableError } from './errors.ts';
 import type { EventHub } from './events.ts';
@@ -70,6 +71,7 @@ export class Assembly {
       tier: durable,
       floor: () => durable.maxVersion(),
       drain: () => this.drainer.drainAll(),
+      onQuestion: (question) => this.#answer(question),
       onEpoch: () => this.others.doubt(),
       onPeer: (id, state) => this.others.heard(id, state),
       informed: () => {
@@ -255,12 +257,12 @@ export class Assembly {
    * What could not be drained is pending in Redis; the others notice the silence, and adopt it.
    */
   async close(ms: number): Promise<void> {
-    const { clock, outbox } = this.engine;
+    const { clock } = this.engine;
     const until = clock.monotonic() + ms;
     this.instance.stop();
     const late = () => new TierError('the outbox was not drained in time', 'timeout');
     await within(this.drainer.drainAll(), ms, late, clock).catch(() => {});
-    const upkeep = this.#upkeep?.close(() => outbox.unsynced().length === 0) ?? Promise.resolve();
+    const upkeep = this.#upkeep?.close(() => this.lacked === 0) ?? Promise.resolve();
     await within(upkeep, Math.max(0, until - clock.monotonic()), late, clock).catch(() => {});
     await this.durable.tier.close();
     await Promise.allSettled([upkeep, this.drainer.close(), this.engine.lookup.close()]);
@@ -321,8 +323,24 @@ export class Assembly {
     copies.empty();
   }
 
+  async #answer(question: Question): Promise<DrainAnswer> {
+    const { erasedTo } = question;
+    // What is acknowledged after an erasure is not to be taken for what it erased.
+    if (erasedTo > 0) this.instance.observe(erasedTo);
+    const report = await this.drainer.drainAll();
+    if (erasedTo === 0 || this.journal === undefined) return report;
+    const isExpunged = await this.journal.expunge();
+    return isExpunged ? report : { ...report, failed: report.failed + 1 };
+  }
+
   #countLetters(): void {
     void this.deadLetters().catch(() => {});
+  }
+
+  /** Keys of which L3 lacks, or refuses, something that was acknowledged here. */
+  get lacked(): number {
+    const { outbox } = this.engine;
+    return new Set([...outbox.unsynced(), ...outbox.parked()]).size;
   }
 
   /** What `health()` asks for, and the gauges learn on the way. */

@@ -206,7 +206,7 @@ export class Cache {
     const parts = {
       engine,
       deriving: this.#deriving,
-      shared: this.#instance.shared?.guard.foreground,
+      shared: this.#instance.shared?.guard.background,
       removeCopy,
       expunge: async () => (await this.#assembly?.journal?.expunge()) ?? true,
       others,
@@ -326,7 +326,7 @@ export class Cache {
     await this.#instance.close();
     this.#events.emit({
       type: 'closed',
-      pending: this.#assembly?.engine.outbox.unsynced().length ?? 0,
+      pending: this.#assembly?.lacked ?? 0,
     });
     this.#events.clear();
     this.#unregister();

@@ -5,7 +5,7 @@
  *
  * It owns the bus, the connections to Redis and the round that looks after them every second.
  */
-import { Bus, type DrainAnswer } from './coherence/bus.ts';
+import { Bus, type DrainAnswer, type Question } from './coherence/bus.ts';
 import { Copies } from './coherence/copies.ts';
 import { HeardTags } from './coherence/tags.ts';
 import { Watches } from './coherence/watches.ts';
@@ -29,9 +29,11 @@ export interface DurableHooks {
   readonly heard?: ((id: AddressId, stamp: Stamp) => void) | undefined;
   /** What this process acknowledged may be in L2 alone, and L2 is away, or another one. */
   readonly drain: () => Promise<DrainAnswer>;
+  /** Another instance asks. */
+  readonly onQuestion: (question: Question) => Promise<DrainAnswer>;
   /** L2 is another one, or was emptied. */
   readonly onEpoch?: (() => void) | undefined;
-  /** Another instance was heard. */
+  /** An instance was heard, this one included. */
   readonly onPeer?: ((instance: string, state: 'here' | 'leaving') => void) | undefined;
   /** The bus is proven again: what it said before was not heard. */
   readonly informed?: (() => void) | undefined;
@@ -39,10 +41,13 @@ export interface DurableHooks {
   readonly recover: (shared: SharedTier) => Promise<void>;
 }
 
+const nothingToDrain = () => Promise.resolve({ flushed: 0, refused: 0, failed: 0 });
+
 /** A cache without L3 has nothing to lose. */
 export const NO_DURABLE: DurableHooks = Object.freeze({
   floor: () => Promise.resolve(0),
-  drain: () => Promise.resolve({ flushed: 0, refused: 0, failed: 0 }),
+  drain: nothingToDrain,
+  onQuestion: nothingToDrain,
   recover: () => Promise.resolve(),
 });
 
@@ -199,7 +204,7 @@ export class Instance {
         metrics.bus.published += 1;
       },
       onPeer: (instance, state) => this.#hooks.onPeer?.(instance, state),
-      onDrain: () => this.#hooks.drain(),
+      onQuestion: (question) => this.#hooks.onQuestion(question),
     });
   }
 

@@ -35,7 +35,10 @@ export interface ScopeFlushReport {
   readonly failed: number;
   /** Keys of this scope that L3 still lacks something of. */
   readonly remaining: number;
-  /** L2 could not say what other instances have pending. */
+  /**
+   * What other instances have pending could not be found out: L2 does not say, or it was emptied,
+   * and one of them has not drained since.
+   */
   readonly unknown: boolean;
   readonly ms: number;
 }
@@ -49,7 +52,11 @@ export interface ScopeEraseReport {
   readonly derived: number;
   /** Keys whose copies were removed from L1 and L2. */
   readonly copies: number;
-  /** L2 did not confirm: its copies go as soon as it is back. */
+  /**
+   * Something may be left for now: L2 did not confirm, an instance did not answer, something newer is
+   * pending, or a journal could not be rewritten. Copies go as soon as L2 is back; erasing again
+   * says whether all is gone.
+   */
   readonly unknown: boolean;
   readonly ms: number;
 }
@@ -103,7 +110,11 @@ export class CacheScope {
     return bounded(work, bounds, 'a preload of a scope', engine.clock);
   }
 
-  /** A barrier: when nothing remains and nothing is unknown, L3 has every write of this scope. */
+  /**
+   * A barrier: when nothing remains, nothing failed and nothing is unknown, L3 has every write of
+   * this scope that was acknowledged before the call. Except what an instance that is cut off from
+   * L2 and L3 at once has acknowledged with its journal alone: nobody else knows of that.
+   */
   async flush(options?: CallOptions): Promise<ScopeFlushReport> {
     const { engine } = this.#parts;
     const bounds = boundsOf(engine, options);
@@ -182,11 +193,12 @@ export class CacheScope {
     }
     const isPurged = await this.#purge([...addresses.values()], version);
     const derived = await this.#eraseDerived();
-    const isExpunged = await this.#parts.expunge();
     // What was acknowledged while this went on is below the fence too: flushing it says so.
     const left = await this.#flush();
-    const isLeft =
-      left.unknown || left.remaining > 0 || !(await this.#drainOthers()) || !isExpunged;
+    const isDrained = await this.#tellOthers(version);
+    // Last, because until then something of it may have been acknowledged.
+    const isExpunged = await this.#parts.expunge();
+    const isLeft = left.unknown || left.remaining > 0 || !isDrained || !isExpunged;
     const unknown = pending.unknown || !isPurged || derived === undefined || isLeft;
     const { records, items, deadLetters } = report;
     return {
@@ -199,10 +211,10 @@ export class CacheScope {
     };
   }
 
-  /** Whether the others have let go of what they held when they were asked. */
-  async #drainOthers(): Promise<boolean> {
+  /** Whether the others have let go of what they held when they were asked, on their disks too. */
+  async #tellOthers(erasedTo: number): Promise<boolean> {
     try {
-      const { hasAll, answers } = await this.#parts.others.drain(DRAIN_OTHERS_MS);
+      const { hasAll, answers } = await this.#parts.others.ask({ erasedTo }, DRAIN_OTHERS_MS);
       return hasAll && answers.every(({ failed }) => failed === 0);
     } catch (error) {
       if (!(error instanceof TierError)) throw error;
@@ -289,17 +301,18 @@ export class CacheScope {
         Number.MAX_SAFE_INTEGER,
         MAX_PENDING_SEEN,
       );
-      for (const address of await this.#ofScope(pending, shared)) {
-        addresses.set(address.id, address);
-      }
-      return { addresses: [...addresses.values()], unknown: total > pending.length };
+      const { mine, isUnreadable } = await this.#ofScope(pending, shared);
+      for (const address of mine) addresses.set(address.id, address);
+      const unknown = total > pending.length || isUnreadable;
+      return { addresses: [...addresses.values()], unknown };
     } catch (error) {
       if (!(error instanceof TierError)) throw error;
       return { addresses: [...addresses.values()], unknown: true };
     }
   }
 
-  async #ofScope(pending: readonly Address[], shared: SharedTier): Promise<readonly Address[]> {
+  /** `isUnreadable`: of some, only another build, or one with another key, knows the scope. */
+  async #ofScope(pending: readonly Address[], shared: SharedTier) {
     const mine: Address[] = [];
     const foreign: Address[] = [];
     for (const address of pending) {
@@ -307,14 +320,19 @@ export class CacheScope {
       if (scope === 'unknown') foreign.push(address);
       else if (sameScope(scope, this.#scope)) mine.push(address);
     }
-    if (foreign.length === 0) return mine;
+    let isUnreadable = false;
+    if (foreign.length === 0) return { mine, isUnreadable };
     const reads = await inChunks(foreign, (some) => shared.read(some));
     for (const { entry } of reads) {
-      if (entry === undefined || entry.kind === 'unreadable') continue;
+      if (entry === undefined) continue;
+      if (entry.kind === 'unreadable') {
+        isUnreadable ||= entry.pending;
+        continue;
+      }
       const { scope, address } = entry.kind === 'value' ? entry.write : entry;
       if (sameScope(scope, this.#scope)) mine.push(address);
     }
-    return mine;
+    return { mine, isUnreadable };
   }
 }
 

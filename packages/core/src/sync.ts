@@ -1,5 +1,6 @@
 /** `cache.sync`: everything that L3 lacks, of every instance, now. */
 import type { Assembly } from './assembly.ts';
+import { DRAIN } from './coherence/bus.ts';
 import { TierError } from './errors.ts';
 import { adopt } from './write/adopt.ts';
 import { addReports } from './write/flusher.ts';
@@ -33,7 +34,7 @@ export async function syncAll(assembly: Assembly, deadlineMs: number): Promise<S
   let unknown = shared !== undefined && shared.guard.state !== 'CLOSED';
   if (shared !== undefined && !unknown) {
     try {
-      const { hasAll, answers } = await others.drain(deadlineMs * SHARE_FOR_OTHERS);
+      const { hasAll, answers } = await others.ask(DRAIN, deadlineMs * SHARE_FOR_OTHERS);
       unknown = !hasAll;
       for (const answer of answers) own = addReports(own, answer);
       const report = await adopt(

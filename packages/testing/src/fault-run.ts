@@ -38,10 +38,10 @@ export interface FaultRun {
 }
 
 export interface Targets {
-  readonly redis: RedisServer;
+  readonly redis: Pick<RedisServer, 'kill' | 'restart' | 'freeze' | 'thaw' | 'empty'>;
   /** In front of Redis. */
-  readonly proxy: TcpProxy;
-  readonly supabase: SupabaseServer;
+  readonly proxy: Pick<TcpProxy, 'cut' | 'stall' | 'delay' | 'heal'>;
+  readonly supabase: Pick<SupabaseServer, 'kill' | 'restart' | 'freeze' | 'thaw'>;
 }
 
 const SLOW_MS = 50;
@@ -146,13 +146,14 @@ class Playing {
     const { strike, end } = blowOf(kind, this.#targets);
     const at = performance.now();
     const before = this.#steps;
-    await strike();
-    this.#current = kind;
-    const begun = new Promise<void>((resolve) => {
-      this.#begun = resolve;
-      signal.addEventListener('abort', () => resolve(), { once: true });
-    });
     try {
+      await strike();
+      this.#current = kind;
+      const begun = new Promise<void>((resolve) => {
+        this.#begun = resolve;
+        if (signal.aborted) resolve();
+        signal.addEventListener('abort', () => resolve(), { once: true });
+      });
       await Promise.all([pause(lastsMs, signal), begun]);
     } finally {
       this.#current = undefined;

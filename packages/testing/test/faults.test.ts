@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type FaultyStack, STACK_FAULTS, startStack } from '@cache/testing';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { faultRun } from '../src/fault-run.ts';
 import { planFaults } from '../src/schedule.ts';
 
 const supabase = { migrations: join(import.meta.dirname, 'migrations') };
@@ -72,6 +73,35 @@ describe('a stack with faults', () => {
       message: expect.stringMatching(/^step \d+ failed, begun (under|between) .* \(seed 3\)$/),
       cause: { message: 'the agent has no answer' },
     });
+    await expect.poll(() => client.ping().catch(() => 'no answer')).toBe('PONG');
+  });
+
+  test('a step that fails while a fault is only beginning ends it too', async () => {
+    const struck = Promise.withResolvers<void>();
+    const failed = Promise.withResolvers<void>();
+    const { redis, supabase: durable } = stack;
+    const slowToDie = {
+      kill: async () => {
+        await redis.kill();
+        struck.resolve();
+        await failed.promise;
+      },
+      restart: () => redis.restart(),
+      freeze: () => redis.freeze(),
+      thaw: () => redis.thaw(),
+      empty: () => redis.empty(),
+    };
+    const nothing = () => {};
+    const proxy = { cut: nothing, stall: nothing, delay: nothing, heal: nothing };
+    const plan = [{ kind: 'redis-kill', pauseMs: 1, lastsMs: 1 }] as const;
+    const play = faultRun(plan, 1, { redis: slowToDie, proxy, supabase: durable }).play(
+      async () => {
+        await struck.promise;
+        setImmediate(failed.resolve);
+        throw new Error('it noticed at once');
+      },
+    );
+    await expect(play).rejects.toMatchObject({ cause: { message: 'it noticed at once' } });
     await expect.poll(() => client.ping().catch(() => 'no answer')).toBe('PONG');
   });
 });

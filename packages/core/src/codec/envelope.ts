@@ -125,9 +125,11 @@ export async function decodeEntry(
   try {
     return await readEntry(bufferOn(bytes), address, epoch, cipher);
   } catch (error) {
-    const pending = hasMagic(bytes) && ((bytes[3] ?? 0) & entryFlags.pending) !== 0;
+    const isEntry = hasMagic(bytes);
+    const pending = isEntry && ((bytes[3] ?? 0) & entryFlags.pending) !== 0;
+    const isForeign = isEntry && bytes.length >= HEADER_BYTES && bytes[2] !== ENTRY_FORMAT;
     const reason = error instanceof MalformedError ? error.message : 'the entry does not decode';
-    return { kind: 'unreadable', pending, reason };
+    return { kind: 'unreadable', pending, isForeign, reason };
   }
 }
 

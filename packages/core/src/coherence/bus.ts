@@ -16,6 +16,8 @@
  *   t TAG                          a tag was invalidated in one shard (sent by L2's scripts)
  *   h INSTANCE NUMBER              heartbeat
  *   q INSTANCE REQUEST             every other instance: drain your outbox
+ *   e INSTANCE REQUEST VERSION     the same after an erasure up to that version: what is written from
+ *                                  now on has to be above it, and what was erased not on your disk
  *   a REQUEST INSTANCE JSON        the answer
  *   b INSTANCE                     it leaves in good order, with nothing left to flush
  */
@@ -27,13 +29,27 @@ import type { SharedFleet } from '../tiers/fleet.ts';
 
 export const HEARTBEAT_MS = 1000;
 
+/** What the others are asked for: to drain, and after an erasure to expunge what was erased. */
+export interface Question {
+  /** The version up to which something was erased; 0: nothing was. */
+  readonly erasedTo: number;
+}
+
+export const DRAIN: Question = Object.freeze({ erasedTo: 0 });
+
 /** What became of what L3 lacked when an instance was asked to flush it. */
 export interface DrainAnswer {
   readonly flushed: number;
   /** L3 keeps them as dead letters. */
   readonly refused: number;
-  /** L3 did not answer for them: they are still to be flushed. */
+  /** L3 did not answer for them: they are still to be flushed. Or what was erased is still here. */
   readonly failed: number;
+}
+
+export interface Answers {
+  readonly answers: ReadonlyMap<string, DrainAnswer>;
+  /** The question was put, and everybody who lives or heard it has answered. */
+  readonly hasAll: boolean;
 }
 
 export interface BusParts {
@@ -52,10 +68,10 @@ export interface BusParts {
   readonly onAlive: () => void;
   readonly onReceived: () => void;
   readonly onPublished: () => void;
-  /** Another instance was heard. `leaving`: in good order, with nothing left to flush. */
+  /** An instance was heard, this one included. `leaving`: in good order, with nothing left to flush. */
   readonly onPeer: (instance: string, state: 'here' | 'leaving') => void;
-  /** Another instance asks for a drain. */
-  readonly onDrain: () => Promise<DrainAnswer>;
+  /** Another instance asks. */
+  readonly onQuestion: (question: Question) => Promise<DrainAnswer>;
 }
 
 interface Asked {
@@ -75,7 +91,7 @@ export class Bus {
   #silent = true;
   #isClosed = false;
   #stop: (() => void) | undefined;
-  #answering: Promise<void> = Promise.resolve();
+  readonly #answering = new Set<Promise<void>>();
   #waiting: (() => void)[] = [];
 
   constructor(parts: BusParts) {
@@ -122,7 +138,7 @@ export class Bus {
 
   hear(message: string): void {
     this.#parts.onReceived();
-    const [kind, first = '', second = ''] = message.split(' ', 3);
+    const [kind, first = '', second = '', third = ''] = message.split(' ', 4);
     if (kind === 'k') {
       const start = 2 + first.length + 1 + second.length + 1;
       this.#parts.onKey(
@@ -132,29 +148,31 @@ export class Bus {
       );
     } else if (kind === 'f') this.#parts.onFree(message.slice(2) as AddressId);
     else if (kind === 't') this.#parts.onTag(message.slice(2) as TagId);
-    else if (kind === 'h' && first === this.#parts.instance) this.#hearOwn(Number(second));
-    else if (kind === 'h') this.#parts.onPeer(first, 'here');
-    else if (kind === 'q') this.#hearQuestion(first, second);
+    else if (kind === 'h') this.#hearHeartbeat(first, Number(second));
+    else if (kind === 'q') this.#hearQuestion(first, second, DRAIN);
+    else if (kind === 'e') this.#hearQuestion(first, second, { erasedTo: Number(third) });
     else if (kind === 'a') this.#hearAnswer(first, second, message);
     else if (kind === 'b') this.#parts.onPeer(first, 'leaving');
   }
 
   /**
-   * Asks every other instance to drain; resolves when these, and as many as heard the question,
+   * Asks every other instance; resolves when those who live, and as many as heard the question,
    * have answered, or after `ms`. Who listens counts too, because a Redis that came back empty
    * does not know its instances yet. Where this one subscribes anew meanwhile, it asks again; and
-   * where one of them dies meanwhile, it is not waited for: what it left is adopted.
+   * where one of them dies meanwhile, it is not waited for: what it left is adopted. Rejects where
+   * `living` does.
    */
-  async askToDrain(
-    request: string,
+  async ask(
+    question: Question,
     living: () => Promise<readonly string[]>,
     ms: number,
-  ): Promise<{ readonly asked: number; readonly answers: ReadonlyMap<string, DrainAnswer> }> {
+  ): Promise<Answers> {
     const answers = new Map<string, DrainAnswer>();
     let instances = await living();
-    let asked = instances.length;
-    if (this.#parts.line === undefined) return { asked, answers };
+    if (this.#parts.line === undefined) return { answers, hasAll: instances.length === 0 };
     const { clock } = this.#parts;
+    const request = String(clock.random53());
+    let hasAll = false;
     await new Promise<void>((resolve) => {
       let stopLooking = () => {};
       const done = () => {
@@ -167,17 +185,20 @@ export class Bus {
       let listeners: number | undefined;
       const changed = () => {
         if (listeners === undefined) return;
-        asked = Math.max(instances.length, listeners - (question.isHeard ? 1 : 0));
-        const hasAll = instances.every((instance) => answers.has(instance));
-        if (hasAll && answers.size >= asked) done();
+        const asked = listeners - (waiting.isHeard ? 1 : 0);
+        hasAll = answers.size >= asked && instances.every((instance) => answers.has(instance));
+        if (hasAll) done();
       };
+      const who = `${this.#parts.instance} ${request}`;
+      const { erasedTo } = question;
+      const words = erasedTo === 0 ? `q ${who}` : `e ${who} ${erasedTo}`;
       const ask = () => {
-        this.#publish(`q ${this.#parts.instance} ${request}`).then((count) => {
+        this.#publish(words).then((count) => {
           listeners = count;
           changed();
         }, done);
       };
-      const question: Asked = { answers, isHeard: false, changed, ask };
+      const waiting: Asked = { answers, isHeard: false, changed, ask };
       const look = async () => {
         const alive = await living().catch(() => instances);
         if (!this.#asked.has(request)) return;
@@ -190,11 +211,11 @@ export class Bus {
       const lookLater = () => {
         stopLooking = clock.after(HEARTBEAT_MS, () => void look());
       };
-      this.#asked.set(request, question);
+      this.#asked.set(request, waiting);
       ask();
       lookLater();
     });
-    return { asked, answers };
+    return { answers, hasAll };
   }
 
   /** Nobody has to wait for this instance any more. */
@@ -210,7 +231,7 @@ export class Bus {
 
   async close(): Promise<void> {
     this.stop();
-    await this.#answering;
+    await Promise.all(this.#answering);
   }
 
   #tick(): void {
@@ -230,6 +251,11 @@ export class Bus {
     } catch {
       // Not sent, so not heard: the proof grows old.
     }
+  }
+
+  #hearHeartbeat(instance: string, beat: number): void {
+    this.#parts.onPeer(instance, 'here');
+    if (instance === this.#parts.instance) this.#hearOwn(beat);
   }
 
   #hearOwn(beat: number): void {
@@ -256,24 +282,27 @@ export class Bus {
     this.#parts.onGap(silentMs, wasAlive);
   }
 
-  #hearQuestion(instance: string, request: string): void {
+  #hearQuestion(instance: string, request: string, question: Question): void {
     const asked = this.#asked.get(request);
-    if (instance !== this.#parts.instance) this.#answer(request);
+    if (instance !== this.#parts.instance) this.#answer(request, question);
     else if (asked !== undefined) {
       asked.isHeard = true;
       asked.changed();
     }
   }
 
-  #answer(request: string): void {
-    this.#answering = this.#answering
-      .then(() => this.#parts.onDrain())
+  /** Several at once are answered by one drain: see the drainer. */
+  #answer(request: string, question: Question): void {
+    const answering = this.#parts
+      .onQuestion(question)
       .then(async (answer) => {
         await this.#publish(`a ${request} ${this.#parts.instance} ${JSON.stringify(answer)}`);
       })
       .catch(() => {
         // Whoever asked counts this instance as unknown.
-      });
+      })
+      .finally(() => this.#answering.delete(answering));
+    this.#answering.add(answering);
   }
 
   #hearAnswer(request: string, instance: string, message: string): void {

@@ -145,7 +145,7 @@ export class Lookup {
         known = answer.known;
         tier = answer.tier;
         if (tier === 'l3' && shared !== undefined) {
-          const corrupt = read === undefined && shared.entry !== undefined;
+          const corrupt = read === undefined && shared.entry !== undefined && !isForeign(entry);
           await this.#backfill(space.kind, { address, row: answer.row, shared, corrupt, preload });
         }
       } else {
@@ -243,7 +243,7 @@ export class Lookup {
         this.#parts.unreadable(space.name, 'l3', false, 'it is encrypted under a key not here');
       }
       space.count('l3', isLive(row, this.#parts.clock.now()) ? 'hit' : 'miss');
-      return { known: unite(row, held), row, tier: 'l3' };
+      return { known: unite(row, lackedByL3(held, entry)), row, tier: 'l3' };
     } catch (error) {
       if (!(error instanceof TierError)) throw error;
       space.count('l3', error.reason === 'timeout' ? 'timeout' : 'error');
@@ -309,6 +309,11 @@ function fillOf(
   return isAll ? { kind: 'log', write: emptyLog(address), ...meta } : undefined;
 }
 
+/** Another build's copy, for others of its kind. */
+function isForeign(entry: SharedEntry | undefined): boolean {
+  return entry?.kind === 'unreadable' && entry.isForeign;
+}
+
 /** Says everything about its key by itself. */
 function isWhole(entry: SharedEntry | undefined): boolean {
   if (entry === undefined || entry.kind === 'unreadable') return false;
@@ -319,6 +324,12 @@ function isWhole(entry: SharedEntry | undefined): boolean {
 function isUnproven(entry: SharedEntry | undefined): boolean {
   if (entry === undefined || entry.kind === 'unreadable' || entry.stale) return false;
   return entry.unproven && (entry.kind === 'value' || !entry.partial);
+}
+
+/** Of a log in L2, what L3 may lack: an item that L3 had, and does not name any more, is gone. */
+function lackedByL3(held: Known | undefined, entry: SharedEntry | undefined): Known | undefined {
+  if (held?.kind !== 'log' || entry?.kind !== 'log') return held;
+  return { ...held, items: entry.items.filter((item) => !item.synced) };
 }
 
 function logOf(entry: SharedEntry & { readonly kind: 'log' }): LogWrite {

@@ -74,6 +74,8 @@ export interface SharedLog extends SharedHeader {
 export interface SharedUnreadable {
   readonly kind: 'unreadable';
   readonly pending: boolean;
+  /** Of a format that another build writes: it is a miss, and stays. */
+  readonly isForeign: boolean;
   readonly reason: string;
 }
 

@@ -261,8 +261,8 @@ export class Flusher {
       if (rows[outcome] > 0) this.#parts.onRows(outcome, rows[outcome]);
     }
     this.#parts.events.emit({ type: 'flush', ...rows, ms });
-    const flushed = rows.applied + rows.superseded + rows.erased + rows.expired;
-    return { flushed, refused: rows.refused, failed: rows.failed };
+    const flushed = rows.applied + rows.superseded + rows.erased;
+    return { flushed, refused: rows.refused + rows.expired, failed: rows.failed };
   }
 
   /** L3 refused it a moment ago: an adopter that asks again gets the same answer. */

@@ -15,7 +15,7 @@
 import { TierError, UnavailableError, type WriteOutcome } from '../errors.ts';
 import type { Address, AddressId } from '../model/key.ts';
 import type { DropReply, DurableLetters, KeptLetter, RetryReply } from '../tiers/letters.ts';
-import type { FlushReport } from './flusher.ts';
+import { type FlushReport, NOTHING_FLUSHED } from './flusher.ts';
 import type { Outbox } from './outbox.ts';
 
 export interface LettersParts {
@@ -48,9 +48,13 @@ export class Letters {
     const { status, address } = await durable
       .retry(id)
       .catch(unreachable('retry a dead letter', 'unknown'));
-    await this.#tell(address);
+    const { flushed, refused } = await this.#tell(address);
     if (status !== 'unsent') return status;
-    return (await this.get(id)) === undefined ? 'applied' : 'refused';
+    if ((await this.get(id)) === undefined) return 'applied';
+    if (flushed + refused > 0) return 'refused';
+    throw new UnavailableError('what this letter stands for could not be sent', {
+      outcome: 'none',
+    });
   }
 
   async drop(id: number): Promise<DropReply> {
@@ -62,13 +66,14 @@ export class Letters {
     return status;
   }
 
-  async #tell(address: Address | undefined): Promise<void> {
-    if (address === undefined) return;
+  async #tell(address: Address | undefined): Promise<FlushReport> {
+    if (address === undefined) return NOTHING_FLUSHED;
     const { outbox, flush, removeCopy, onChanged } = this.#parts;
     outbox.unpark([address.id]);
-    await flush([address.id]);
+    const report = await flush([address.id]);
     removeCopy(address.id);
     onChanged();
+    return report;
   }
 }
 

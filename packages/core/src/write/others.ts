@@ -16,33 +16,36 @@
  * begun trusts the Redis that it finds, because it can't know who was heard before.
  */
 import type { Clock } from '../clock.ts';
-import type { Bus, DrainAnswer } from '../coherence/bus.ts';
+import { type Bus, DRAIN, type DrainAnswer, type Question } from '../coherence/bus.ts';
 import { TierError } from '../errors.ts';
 import type { SharedFleet } from '../tiers/fleet.ts';
 import { DEAD_AFTER_MS } from './upkeep.ts';
 
 const AWAITED_MS = 30_000;
+/** Who was not heard for so long is gone, whatever became of it. */
+const FORGOTTEN_MS = 60_000;
 
 export interface OthersParts {
   readonly clock: Clock;
   readonly instance: string;
   /** Absent where there is no L2: then there are no others. */
   readonly fleet: Pick<SharedFleet, 'instances'> | undefined;
-  readonly bus: Pick<Bus, 'askToDrain'>;
+  readonly bus: Pick<Bus, 'ask'>;
 }
 
-export interface OthersDrained {
+export interface OthersAnswered {
   readonly answers: readonly DrainAnswer[];
-  /** Everybody who was asked answered. */
+  /** The question was put, and everybody has answered. */
   readonly hasAll: boolean;
 }
 
 export class Others {
   readonly #parts: OthersParts;
-  /** When each was last heard, by the monotonic clock. */
+  /** When each was last heard, this one included, by the monotonic clock. */
   readonly #heard = new Map<string, number>();
   /** Until when, by the same clock. */
   readonly #awaited = new Map<string, number>();
+  #asking: Promise<unknown> | undefined;
   #epochs = 0;
   #trusted = 0;
 
@@ -55,32 +58,37 @@ export class Others {
     return this.#trusted === this.#epochs;
   }
 
-  /** Another one said something. `leaving`: in good order, with nothing left to flush. */
+  /** Somebody said something. `leaving`: in good order, with nothing left to flush. */
   heard(instance: string, state: 'here' | 'leaving'): void {
-    if (state === 'here') this.#heard.set(instance, this.#parts.clock.monotonic());
-    else {
+    if (state === 'leaving') {
       this.#heard.delete(instance);
       this.#awaited.delete(instance);
+      return;
     }
+    const now = this.#parts.clock.monotonic();
+    this.#heard.set(instance, now);
+    if (instance !== this.#parts.instance) return;
+    for (const [id, at] of this.#heard) if (now - at > FORGOTTEN_MS) this.#heard.delete(id);
   }
 
-  /** Redis is another one, or was emptied. */
+  /**
+   * Redis is another one, or was emptied. While it was away nobody could be heard: who was silent
+   * is judged by the last moment at which this instance heard itself.
+   */
   doubt(): void {
     this.#epochs += 1;
-    const now = this.#parts.clock.monotonic();
+    const { clock, instance } = this.#parts;
+    const until = clock.monotonic() + AWAITED_MS;
+    const last = this.#heard.get(instance) ?? Number.NEGATIVE_INFINITY;
     for (const [id, at] of this.#heard) {
-      if (now - at < DEAD_AFTER_MS) this.#awaited.set(id, now + AWAITED_MS);
-      else this.#heard.delete(id);
+      if (id !== instance && last - at < DEAD_AFTER_MS) this.#awaited.set(id, until);
     }
   }
 
-  /** Asks each of them to drain, for `ms` at most. Rejects where L2 does not answer. */
-  async drain(ms: number): Promise<OthersDrained> {
-    const { bus, clock } = this.#parts;
+  /** Asks each of them, for `ms` at most. Rejects where L2 does not say who they are. */
+  async ask(question: Question, ms: number): Promise<OthersAnswered> {
     const epochs = this.#epochs;
-    const living = () => this.#living();
-    const { asked, answers } = await bus.askToDrain(String(clock.random53()), living, ms);
-    const hasAll = answers.size >= asked;
+    const { answers, hasAll } = await this.#parts.bus.ask(question, () => this.#living(), ms);
     if (epochs === this.#epochs) {
       for (const [id, { failed }] of answers) if (failed === 0) this.#awaited.delete(id);
       const isDrained = [...answers.values()].every(({ failed }) => failed === 0);
@@ -90,13 +98,16 @@ export class Others {
   }
 
   /**
-   * Whether the index has what the others acknowledged before this question. Where Redis changed,
-   * they are asked, for `ms` at most.
+   * Whether the index has what the others acknowledged before this call. Where Redis changed, they
+   * are asked, for `ms` at most; many who want to know put one question.
    */
   async isIndexWhole(ms: number): Promise<boolean> {
     if (this.isTrusted) return true;
+    this.#asking ??= this.ask(DRAIN, ms).finally(() => {
+      this.#asking = undefined;
+    });
     try {
-      await this.drain(ms);
+      await this.#asking;
     } catch (error) {
       if (!(error instanceof TierError)) throw error;
     }

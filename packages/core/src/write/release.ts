@@ -34,39 +34,34 @@ export function idOf(release: Release): AddressId {
   return release.tell === 'settle' ? release.settle.address.id : release.id;
 }
 
-/** Runs `done` for what L2 confirmed and returns the rest. */
-async function confirmedBy<R extends Release>(
+/** What L2 did not confirm. */
+async function unconfirmedBy<R extends Release>(
   releases: readonly R[],
   tell: () => Promise<readonly string[]>,
 ): Promise<readonly R[]> {
   if (releases.length === 0) return [];
-  let replies: readonly string[];
   try {
-    replies = await tell();
+    const replies = await tell();
+    return releases.filter((_, index) => replies[index] !== 'done');
   } catch {
     return releases;
   }
-  return releases.filter((release, index) => {
-    if (replies[index] !== 'done') return true;
-    release.done();
-    return false;
-  });
 }
 
 /** Tells L2 what L3 has, and the outbox what L2 confirmed; returns what it did not confirm. */
 export async function tell(
   releases: readonly Release[],
-  shared: SharedTier,
+  shared: Pick<SharedTier, 'settle' | 'drop' | 'purge' | 'repair'>,
 ): Promise<readonly Release[]> {
   const settles = releases.flatMap((release) => (release.tell === 'settle' ? [release] : []));
   const drops = releases.flatMap((release) => (release.tell === 'drop' ? [release] : []));
   const purges = releases.flatMap((release) => (release.tell === 'purge' ? [release] : []));
-  const told: (readonly Release[])[] = await Promise.all([
-    confirmedBy(settles, () => shared.settle(settles.map(({ settle }) => settle))),
-    confirmedBy(drops, () =>
+  const left: (readonly Release[])[] = await Promise.all([
+    unconfirmedBy(settles, () => shared.settle(settles.map(({ settle }) => settle))),
+    unconfirmedBy(drops, () =>
       shared.drop(drops.map(({ id, newer }) => ({ address: addressOfId(id), newer }))),
     ),
-    confirmedBy(purges, () =>
+    unconfirmedBy(purges, () =>
       shared.purge(purges.map(({ id, version }) => ({ address: addressOfId(id), version }))),
     ),
   ]);
@@ -76,6 +71,11 @@ export async function tell(
     kind: 'log' as const,
     stamp: { version, intent: 0 },
   }));
-  told.push(await confirmedBy(repairs, () => shared.repair(targets)));
-  return told.flat();
+  const torn = await unconfirmedBy(repairs, () => shared.repair(targets));
+  // Of a log whose repair failed nothing is let go of: the mark that follows is made of it.
+  const tornIds = new Set(torn.map(idOf));
+  const unconfirmed = new Set<Release>(left.flat());
+  for (const release of releases) if (tornIds.has(idOf(release))) unconfirmed.add(release);
+  for (const release of releases) if (!unconfirmed.has(release)) release.done();
+  return [...unconfirmed];
 }

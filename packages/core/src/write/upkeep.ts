@@ -10,7 +10,7 @@
  */
 import type { Clock } from '../clock.ts';
 import type { Bus } from '../coherence/bus.ts';
-import { CacheError } from '../errors.ts';
+import { CacheError, TierError } from '../errors.ts';
 import type { EventHub } from '../events.ts';
 import type { SharedFleet } from '../tiers/fleet.ts';
 import type { SharedTier } from '../tiers/tier.ts';
@@ -71,15 +71,26 @@ export class Upkeep {
   }
 
   async #run(): Promise<void> {
-    const { fleet, instance, repair, shared, healthy } = this.#parts;
+    const { repair, shared, healthy } = this.#parts;
     if (!healthy()) return;
     await this.#attempt('own-repair', () => repair.own(shared));
     await this.#attempt('letters', () => this.#sendAnswered());
     await this.#attempt('upkeep', async () => {
-      if (!(await fleet.lease('upkeep', instance, LEASE_MS))) return;
+      if (!(await this.#isMine())) return;
       await repair.marks(shared);
       await this.#adopt();
     });
+  }
+
+  /** Where nobody can say whose turn it is (one node of a Cluster is away), it is everybody's. */
+  async #isMine(): Promise<boolean> {
+    const { fleet, instance } = this.#parts;
+    try {
+      return await fleet.lease('upkeep', instance, LEASE_MS);
+    } catch (error) {
+      if (!(error instanceof TierError)) throw error;
+      return true;
+    }
   }
 
   async #sendAnswered(): Promise<void> {

@@ -97,7 +97,7 @@ export function united(entry: StoredLog, write: LogWrite, epoch: number): Stored
 
 /**
  * L3 has the named items, under the versions named, and knows of the deletion named.
- * `undefined`: the entry goes, because it lacks something and has nothing that L3 lacks.
+ * `undefined`: the entry goes, because it is not whole and has nothing that L3 lacks.
  */
 export function settled(
   entry: StoredLog,
@@ -125,8 +125,8 @@ export function settled(
   return withoutDeadFrames(log);
 }
 
-/** Everything at or below the version is erased in L3. */
-export function purged(entry: StoredLog, version: number): StoredLog {
+/** Everything at or below the version is erased in L3. `undefined`: the entry goes. */
+export function purged(entry: StoredLog, version: number): StoredLog | undefined {
   const log = {
     ...entry,
     frames: entry.frames.filter((frame) => frame.version > version),
@@ -136,10 +136,9 @@ export function purged(entry: StoredLog, version: number): StoredLog {
   return withoutDeadFrames(log);
 }
 
-function withoutDeadFrames(log: StoredLog): StoredLog {
-  return {
-    ...log,
-    tombstone: log.frames.length === 0,
-    pending: log.pending && !isLogSynced(log),
-  };
+/** A partial log that L3 lacks nothing of is worth nothing: L3 has to be asked all the same. */
+function withoutDeadFrames(log: StoredLog): StoredLog | undefined {
+  const pending = log.pending && !isLogSynced(log);
+  if (log.partial && !pending) return undefined;
+  return { ...log, tombstone: log.frames.length === 0, pending };
 }

@@ -129,7 +129,7 @@ export class SharedModel extends SharedServer {
     if (isOfAnother(fill, meta) || this.isFillLate(fill.cut, meta)) return 'refused';
     const stored = this.stored(write.address, now);
     const entry = this.live(stored, meta);
-    if (isForeign(stored) || (entry && entry.kind !== write.kind)) return 'refused';
+    if (stored?.kind === 'foreign' || (entry && entry.kind !== write.kind)) return 'refused';
     if (write.kind === 'value') {
       if (entry && (entry.pending || compareStamps(entry, write) >= 0)) return 'refused';
       this.setValue(write, meta, { pending: false, unproven: false }, now);
@@ -261,7 +261,9 @@ export class SharedModel extends SharedServer {
     this.release(address, version);
     const entry = this.stored(address, now);
     if (entry?.kind === 'log' && entry.version > version) {
-      this.setLog(logs.purged(entry, version), now);
+      const left = logs.purged(entry, version);
+      if (left === undefined) this.remove(address);
+      else this.setLog(left, now);
     } else if (entry !== undefined && (entry.kind === 'garbage' || entry.version <= version)) {
       this.remove(address);
     }

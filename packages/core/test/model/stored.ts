@@ -66,10 +66,11 @@ export function isLogSynced(log: Pick<StoredLog, 'frames' | 'erasureSynced'>): b
 /** What a reader is shown of an entry; `undefined` where it is a settled one of an older epoch. */
 export function viewOf(stored: Stored, epoch: number, live: boolean): SharedEntry | undefined {
   if (stored.kind === 'garbage') {
-    return { kind: 'unreadable', pending: false, reason: 'no magic' };
+    return { kind: 'unreadable', pending: false, isForeign: false, reason: 'no magic' };
   }
   if (stored.kind === 'foreign') {
-    return { kind: 'unreadable', pending: stored.pending, reason: 'unknown format' };
+    const { pending } = stored;
+    return { kind: 'unreadable', pending, isForeign: true, reason: 'unknown format' };
   }
   if (!live) return undefined;
   const stale = stored.epoch !== epoch;

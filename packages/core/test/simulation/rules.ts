@@ -40,7 +40,6 @@ export type ShownRule =
   | 'settle-removes-older'
   | 'put-settled-above-cut'
   | 'settle-names-frames'
-  | 'frames-take-l3-version'
   | 'unknown-frame-makes-partial'
   | 'partial-logs-united'
   | 'unproven-becomes-partial'
@@ -84,8 +83,8 @@ export const RULES: Readonly<Record<ShownRule, Rule>> = {
   },
   cut: {
     why: 'Where L2 has no entry, an older write that arrives late would be taken for the newest.',
-    faults: ['regress', 'kill'],
-    schedules: 64,
+    faults: ['late', 'down'],
+    schedules: 32,
   },
   'cut-rises-on-release': {
     why: 'A read that missed before a release and fills after it would bring back what was there before.',
@@ -171,11 +170,6 @@ export const RULES: Readonly<Record<ShownRule, Rule>> = {
     faults: ['hiccup', 'kill'],
     schedules: 44,
   },
-  'frames-take-l3-version': {
-    why: 'The same item may have reached L3 under another version: two orders of one log.',
-    faults: ['late', 'kill'],
-    schedules: 132,
-  },
   'unknown-frame-makes-partial': {
     why: 'L3 named an item that the entry lacks: it is no longer the whole log.',
     faults: ['cut', 'empty'],
@@ -193,8 +187,8 @@ export const RULES: Readonly<Record<ShownRule, Rule>> = {
   },
   'log-delete-floor': {
     why: 'A deletion below items that were appended since would take them along.',
-    faults: ['late', 'evict'],
-    schedules: 100,
+    faults: ['hiccup', 'kill'],
+    schedules: 32,
   },
   'backfill-quotes-cut': {
     why: 'What L3 said before a newer write was flushed and evicted must not be filled in after it.',
@@ -223,8 +217,8 @@ export const RULES: Readonly<Record<ShownRule, Rule>> = {
   },
   'bus-names-intent': {
     why: 'Two writes may carry one version: by the version alone, a copy of the older one would stay in L1.',
-    faults: ['cut', 'regress'],
-    schedules: 52,
+    faults: ['late', 'empty'],
+    schedules: 20,
   },
   'l1-not-from-outbox-alone': {
     why: 'L2 missed and L3 did not answer: the own write that is answered instead may be older than L3, and no message will say so.',
@@ -274,8 +268,8 @@ export const RULES: Readonly<Record<ShownRule, Rule>> = {
   },
   'unknown-update-never-rerun': {
     why: 'An update whose answer was lost may have happened: running it again would add it twice.',
-    faults: ['late', 'regress'],
-    schedules: 40,
+    faults: ['late'],
+    schedules: 20,
   },
 };
 
@@ -284,11 +278,14 @@ export const RULES: Readonly<Record<ShownRule, Rule>> = {
  * them alone, because other rules catch it later. They can be left out, too.
  */
 export type SecondLine =
+  | 'frames-take-l3-version'
   | 'drop-raises-cut'
   | 'unconfirmed-release-leaves-mark'
   | 'own-copy-not-over-gap';
 
 export const SECOND_LINES: Readonly<Record<SecondLine, string>> = {
+  'frames-take-l3-version':
+    'The same item may have reached L3 under another version: two orders of one log, until it is read anew.',
   'drop-raises-cut':
     'After a drop L2 is empty while L3 holds something newer: what is older than that must not enter.',
   'unconfirmed-release-leaves-mark':

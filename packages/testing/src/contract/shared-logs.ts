@@ -46,12 +46,34 @@ export function sharedLogCases(
     caseOf(options, 'G12: a settled item takes the version that L3 has', async (tier, of) => {
       const address = of('log');
       const cut = await cutOf(tier, address);
-      await tier.append([{ write: logOf(address, [itemOf('x', cut + 10)]) }]);
+      const write = logOf(address, [itemOf('x', cut + 10)]);
+      await tier.append([{ write, create: { cut, proven: true } }]);
       const items = [{ id: 'x', version: cut + 7 }];
       await tier.settle([{ kind: 'log', address, items, erasedTo: 0, others: false }]);
       has(await entryOf(tier, address), { pending: false, items }, 'in the order of L3');
       assert.equal(await isPending(tier, address), false, 'L3 lacks nothing of it');
     }),
+    caseOf(
+      options,
+      'G8: a partial log goes with its last settled item: L3 may have erased some of it',
+      async (tier, of) => {
+        const address = of('log');
+        const cut = await cutOf(tier, address);
+        const write = logOf(address, [itemOf('x', cut + 10), itemOf('y', cut + 11)]);
+        await tier.append([{ write, create: { cut, proven: true } }]);
+        // What erased it came after the insert, and is told before the answer to that is.
+        await tier.repair([{ address, kind: 'log', stamp: { version: cut + 20, intent: 0 } }]);
+        const settle = (id: string, version: number) => {
+          const items = [{ id, version }];
+          return { kind: 'log', address, items, erasedTo: 0, others: false } as const;
+        };
+        await tier.settle([settle('x', cut + 10)]);
+        has(await entryOf(tier, address), { partial: true, pending: true }, 'it has one left');
+        await tier.settle([settle('y', cut + 11)]);
+        assert.equal(await entryOf(tier, address), undefined, 'it has gone');
+        assert.equal(await isPending(tier, address), false, 'L3 lacks nothing of it');
+      },
+    ),
     caseOf(
       options,
       'a log that began in L2 alone is partial until L3 was united with it',

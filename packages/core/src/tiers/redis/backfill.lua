@@ -1,5 +1,6 @@
 #!lua
--- A copy of what L3 has: never over anything pending, never where the cut rose since the miss.
+-- A copy of what L3 has: never over anything pending, never where the cut rose since the miss, and
+-- never over a copy of another build's, which that would replace in turn.
 -- ARGV: epoch, settled entry, now, ttl, quoted cut
 -- Replies: held, refused, epoch
 --
@@ -14,7 +15,7 @@ local write = parse(entry)
 local bytes = write.log and redis.pcall('GET', ENTRY)
 local found = write.log and parse(bytes) or (not write.log and head() or nil)
 local held = standing(found)
-if is_foreign(found) or (held and held.log ~= write.log) then
+if (found and found.foreign) or (held and held.log ~= write.log) then
   return 'refused'
 end
 

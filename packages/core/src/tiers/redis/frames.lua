@@ -84,6 +84,7 @@ end
 -- Puts a log back with the frames that are left of it, in `pieces`; `top` is the highest of
 -- their versions, `synced` that L3 has all of them. Never larger than what was there, unless
 -- the caller added pieces. The mark goes, and the TTL starts, where L3 lacks nothing any more.
+-- A partial one goes then: L3 would be asked all the same, and may have erased some of it since.
 local function keep_log(e, description, pieces, top, synced, ttl)
   e.version = math.max(top, e.erased)
   e.flags = bit.band(e.flags, bit.bnot(TOMBSTONE))
@@ -91,6 +92,10 @@ local function keep_log(e, description, pieces, top, synced, ttl)
     e.flags = bit.bor(e.flags, TOMBSTONE)
   end
   local released = e.pending and synced and not has(e.flags, ERASURE)
+  if has(e.flags, PARTIAL) and (released or not e.pending) then
+    remove()
+    return
+  end
   if released then
     e.flags = bit.band(e.flags, bit.bnot(PENDING))
   end

@@ -139,6 +139,7 @@ export class Journal {
       this.#tales.onAppend('full');
       throw new JournalError('bound', 'none');
     }
+    this.#isRefusing = false;
     await this.#send(number, bytes);
     return { number };
   }

@@ -217,7 +217,7 @@ it('G7: a corrupt or foreign value under our key is a miss, an event and a repai
   for (const garbage of ['garbage', '', '@c', '@c\u0001']) {
     const key = stage.key();
     await a.records.set(key, { n: 1 });
-    await a.logs.append(key, { id: '1', text: 'x' });
+    await a.logs.create(key, { id: '1', text: 'x' });
     await a.cache.sync();
     for (const namespace of ['counts', 'turns'] as const) {
       const name = await stage.redisKey(namespace, key);
@@ -235,6 +235,23 @@ it('G7: a corrupt or foreign value under our key is a miss, an event and a repai
     await a.records.set(key, { n: 2 });
     await eventually(async () => expect(await b.records.get(key)).toEqual({ n: 2 }));
   }
+});
+
+it('G7: a copy that a newer build has left is a miss, stays as it is, and is replaced by a write', async () => {
+  const key = stage.key();
+  await a.records.set(key, { n: 1 });
+  await a.cache.sync();
+  const name = await stage.redisKey('counts', key);
+  if (name === undefined) throw new Error('nothing to change');
+  await stage.redis.setrange(name, 2, '\u0002');
+  const theirs = await stage.redis.getBuffer(name);
+  const fresh = await stage.ready();
+  for (let times = 0; times < 3; times += 1) expect(await fresh.records.get(key)).toEqual({ n: 1 });
+  await fresh.said('unreadable', ({ pending }) => !pending);
+  await stage.close(fresh);
+  expect(await stage.redis.getBuffer(name), 'a newer build reads its own').toEqual(theirs);
+  await b.records.set(key, { n: 2 });
+  await eventually(async () => expect(await a.records.get(key)).toEqual({ n: 2 }));
 });
 
 it('G7: a value of another type of Redis under our key is a miss, and a write replaces it', async () => {

@@ -91,7 +91,7 @@ describe('G9: values in the wrong place', () => {
   test('the frames of a log exchanged in Redis make it unreadable', async () => {
     const log = stage.key();
     const writer = await stage.ready(patient({ encryption, compression: { algorithm: 'off' } }));
-    await writer.logs.append(log, [turn('a', 'one text'), turn('b', 'two text')]);
+    await writer.logs.create(log, [turn('a', 'one text'), turn('b', 'two text')]);
     await writer.cache.sync();
     const [name, bytes] = await rawEntry('turns', log);
     const bodyAt = HEADER_BYTES + 2 + bytes.readUInt16BE(HEADER_BYTES);

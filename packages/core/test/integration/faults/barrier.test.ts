@@ -3,6 +3,7 @@
  * was emptied, so that its index names nothing of what was acknowledged before.
  */
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { systemClock } from '../../../src/index.ts';
 import { eventually, Stage, turn } from '../support.ts';
 
 let stage: Stage;
@@ -78,4 +79,40 @@ it('G1: after Redis was emptied one question to the others is enough', async () 
   await stage.close(b);
   expect(await scope.flush()).toMatchObject(SURE);
   expect(a.cache.stats().bus.published).toBe(published);
+});
+
+it('G1: what only another build can read is waiting for Supabase, and nobody else says that nothing is', async () => {
+  const a = await stage.ready();
+  const call = stage.key('call');
+  const scope = a.cache.scope('call', call);
+  const way = await stage.proxyToSupabase();
+  const b = await stage.ready({ l3: { url: way.url, timeout: 300 } });
+  const theirs = b.cache.records<string>('new-in-b', { scope: (key) => ['call', key] });
+  way.cut();
+  await theirs.set(call, 'said');
+  const name = await stage.redisKey('new-in-b', call);
+  if (name === undefined) throw new Error('it is not in Redis');
+  await stage.redis.setrange(name, 2, '\u0002');
+  expect(await scope.flush()).toMatchObject({ remaining: 0, unknown: true });
+  expect(await scope.erase()).toMatchObject({ unknown: true });
+  await stage.redis.setrange(name, 2, '\u0001');
+  way.heal();
+});
+
+it('G1: what is written after an erasure stays, though the clock of who erased is ahead', async () => {
+  const aheadMs = 450;
+  const clock = { ...systemClock, now: () => systemClock.now() + aheadMs };
+  const ahead = await stage.ready({ clock });
+  const b = await stage.ready();
+  for (let times = 0; times < 5; times += 1) {
+    const call = stage.key('call');
+    await eventually(async () => {
+      expect(await ahead.cache.scope('call', call).erase()).toMatchObject({ unknown: false });
+    });
+    await b.records.set(call, { n: times });
+    await b.logs.append(call, turn('after'));
+    await b.cache.scope('call', call).flush();
+    expect(await stage.row(call), 'a record').toMatchObject({ value: { n: times } });
+    expect(await stage.items(call), 'a log').toHaveLength(1);
+  }
 });

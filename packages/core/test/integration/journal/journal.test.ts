@@ -332,31 +332,6 @@ it('G7: a damaged file of the journal is set aside and told of; what could be re
   expect(segmentsIn(copy)).toEqual([]);
 });
 
-it('G8: an erased scope is gone from the journal with the report, and does not come back from an old one', async () => {
-  const [key, other] = [stage.key(), stage.key()];
-  const { instance, dir } = await cuttable({ journal: { mode: 'always' } });
-  const secrets = instance.cache.records<string>('confided', { scope: (name) => ['call', name] });
-  await secrets.set(key, 'the word is swordfish');
-  await secrets.set(other, 'the word is herring');
-  await instance.logs.append(key, turn('a', 'swordfish again'));
-  const old = directories.copyOf(dir);
-  expect(holdsText(dir, 'swordfish')).toBe(true);
-  // An instance of an earlier test counts as living for some seconds yet: then nobody is sure.
-  await eventually(async () => {
-    expect(await instance.cache.scope('call', key).erase()).toMatchObject({ unknown: false });
-  });
-  expect(holdsText(dir, 'swordfish')).toBe(false);
-  await stage.close(instance);
-
-  // A machine that was off while the scope was erased.
-  const again = await stage.ready({ journal: { dir: old } });
-  await again.cache.sync();
-  expect(await stage.row(key, 'confided')).toBeUndefined();
-  expect(await stage.items(key)).toEqual([]);
-  expect(await stage.row(other, 'confided')).toMatchObject({ value: 'the word is herring' });
-  await eventually(() => expect(holdsText(old, 'swordfish')).toBe(false));
-});
-
 it('G9: with encryption no value is in the clear in the journal, and without its key the start is refused', async () => {
   const record = stage.key();
   const keys = { a: Buffer.alloc(32, 7) };

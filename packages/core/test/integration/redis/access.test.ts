@@ -186,7 +186,7 @@ describe('G9: the Redis user', () => {
     const key = stage.key();
     await a.records.set(key, { n: 1 }, { tags: ['one'] });
     expect(await b.records.get(key)).toEqual({ n: 1 });
-    await a.logs.append(key, { id: 'a', text: 'one' });
+    await a.logs.create(key, { id: 'a', text: 'one' });
     await a.logs.append(key, { id: 'b', text: 'two' });
     await b.logs.append(key, { id: 'b', text: 'two' });
     expect(await b.logs.read(key)).toHaveLength(2);

@@ -138,7 +138,7 @@ export class DerivedInstance {
       onReceived: () => {},
       onPublished: () => {},
       onPeer: () => {},
-      onDrain: () => Promise.resolve({ flushed: 0, refused: 0, failed: 0 }),
+      onQuestion: () => Promise.resolve({ flushed: 0, refused: 0, failed: 0 }),
     });
     const view = (timeoutMs: number) => {
       if (isAlone) return undefined;

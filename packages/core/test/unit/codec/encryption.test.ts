@@ -190,6 +190,7 @@ describe('the stored entries of format 1', () => {
     expect(await decodeEntry(kept, CALL, 1)).toEqual({
       kind: 'unreadable',
       pending: true,
+      isForeign: false,
       reason: 'a payload is encrypted, and no keys are configured here',
     });
   });

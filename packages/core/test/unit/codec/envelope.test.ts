@@ -108,6 +108,7 @@ describe('G7: what is not an entry of this build', () => {
       expect(await decodeEntry(await bytes(), CALL, EPOCH)).toEqual({
         kind: 'unreadable',
         pending,
+        isForeign: what.startsWith('a newer format'),
         reason: expect.stringContaining(reason),
       });
     });

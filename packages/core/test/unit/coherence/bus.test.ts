@@ -57,7 +57,7 @@ class Line {
       onReceived: () => {},
       onPublished: () => {},
       onPeer: () => {},
-      onDrain: async () => ({ flushed: 0, refused: 0, failed: 0 }),
+      onQuestion: async () => ({ flushed: 0, refused: 0, failed: 0 }),
     });
     this.bus.start();
   }

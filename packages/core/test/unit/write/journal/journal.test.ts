@@ -70,6 +70,16 @@ describe('an append', () => {
     expect(foundOn(disk)).toHaveLength(held);
   });
 
+  it('G6: what is too large for the room that is left says nothing about what fits', async () => {
+    const { journal } = open({ maxBytes: 10 * KIB, segmentBytes: 2 * KIB });
+    expect(await errorOf(journal.append(writeOf(0, 20 * KIB), false))).toMatchObject({
+      reason: 'bound',
+    });
+    expect(journal.isWritable).toBe(false);
+    await journal.append(writeOf(1, KIB), false);
+    expect(journal.isWritable).toBe(true);
+  });
+
   it.each([
     ['write', 'ENOSPC', 'disk-full'],
     ['sync', 'EIO', 'failed'],
