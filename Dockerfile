@@ -8,6 +8,7 @@ COPY packages/espeak/package.json packages/espeak/
 COPY packages/http/package.json packages/http/
 COPY packages/testing/package.json packages/testing/
 COPY apps/demo/package.json apps/demo/
+COPY apps/audiobooks/package.json apps/audiobooks/
 COPY apps/bench/package.json apps/bench/
 COPY apps/chaos/package.json apps/chaos/
 
@@ -18,12 +19,14 @@ COPY . .
 RUN node_modules/.bin/turbo run build --filter=@cache/demo
 
 # What the service needs to run, in the locked versions: without this, @cache/testing's servers
-# would come along.
+# would come along. The embedded voice stays out: it is GPL, this image is MIT and may be passed on.
+# Without it the service speaks through ELEVENLABS_API_KEY, or not at all. It goes from the optional
+# dependencies too, or npm would look for a package of that name in the registry.
 FROM manifests AS production
 RUN npm pkg set --json 'workspaces=["packages/audio","packages/core","packages/http","apps/demo"]' \
   && npm pkg delete devDependencies --workspaces --include-workspace-root \
-  && npm pkg delete 'dependencies.@cache/espeak' --workspace apps/demo \
-  && rm -r packages/espeak packages/testing apps/bench apps/chaos \
+  && npm pkg delete 'optionalDependencies.@cache/espeak' --workspace apps/demo \
+  && rm -r packages/espeak packages/testing apps/audiobooks apps/bench apps/chaos \
   && npm install --omit=dev --ignore-scripts
 
 FROM node:24-slim

@@ -90,7 +90,7 @@ export class Cleanup {
     return this.#last;
   }
 
-  /** Whether `bytes` more fit under the limit. Begins a run where it is time for one. */
+  /** Whether `bytes` more, as they are stored, fit under the limit. Begins a run where it is time for one. */
   async hasRoom(bytes: number): Promise<boolean> {
     const usage = await this.#store.usage({ signal: this.#stop.signal });
     const { maxBytes, startAt } = this.#options;

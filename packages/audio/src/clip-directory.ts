@@ -7,7 +7,7 @@
  * Symbolic links, directories, pipes and devices are never followed, opened for writing or
  * removed, whatever they are called.
  */
-import { constants, type Stats } from 'node:fs';
+import { constants, fstatSync, type Stats } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -50,6 +50,8 @@ const DIRECTORY_MODE = 0o700;
 
 export class ClipDirectory {
   readonly path: string;
+  /** Files that are being closed: nobody waits for that but the end. */
+  readonly #closing = new Set<Promise<void>>();
 
   constructor(path: string) {
     this.path = path;
@@ -142,7 +144,7 @@ export class ClipDirectory {
   async addUse(key: string, more: Use): Promise<void> {
     const file = await open(this.#pathOf(key), TO_UPDATE);
     try {
-      const stats = await file.stat();
+      const stats = statsOf(file);
       if (!stats.isFile() || stats.size < PREAMBLE_BYTES) return;
       const preamble = await readAt(file, 0, PREAMBLE_BYTES);
       if (headBytes(preamble) === undefined) return;
@@ -198,14 +200,26 @@ export class ClipDirectory {
     });
     if (file === 'missing' || file === 'foreign') return { kind: file };
     try {
-      const stats = await file.stat();
+      const stats = statsOf(file);
       if (!stats.isFile()) return { kind: 'foreign' };
       const clip = await read(file, stats);
       if (clip === undefined) return { kind: 'corrupt', stats };
       return { kind: 'clip', clip, stats };
     } finally {
-      await file.close();
+      this.#close(file);
     }
+  }
+
+  /** Resolves when no file is open that was read. */
+  async closed(): Promise<void> {
+    await Promise.all(this.#closing);
+  }
+
+  /** Of a file that was only read: there is nothing in it that could still fail to be written. */
+  #close(file: FileHandle): void {
+    const closing = file.close().catch(() => {});
+    this.#closing.add(closing);
+    void closing.then(() => this.#closing.delete(closing));
   }
 
   async #statsOf(key: string): Promise<Stats | undefined> {
@@ -220,6 +234,14 @@ export class ClipDirectory {
   #pathOf(key: string): string {
     return join(this.path, clipName(key));
   }
+}
+
+/**
+ * In this thread: of a file that was opened just now the system has it at hand, while a turn in the
+ * thread pool costs whoever listens a turn of the event loop too. It would be wrong before `open`.
+ */
+function statsOf(file: FileHandle): Stats {
+  return fstatSync(file.fd);
 }
 
 /** Fewer bytes where the file ends before. */

@@ -29,6 +29,8 @@ import {
   type Clip,
   type ClipEntry,
   type ClipStore,
+  mustHaveRoom,
+  type PutCall,
   type StoreCall,
   StoreError,
   type StoreUsage,
@@ -113,7 +115,7 @@ export class FileStore implements ClipStore {
     });
   }
 
-  async put(key: string, clip: Clip, call?: StoreCall): Promise<void> {
+  async put(key: string, clip: Clip, call?: PutCall): Promise<void> {
     clipName(key);
     const packed = await this.#compression.pack(clip.bytes, clip.metadata.format);
     const pieces = encodeClip(key, { ...packed, metadata: clip.metadata });
@@ -121,6 +123,7 @@ export class FileStore implements ClipStore {
     if (fileBytes > MAX_CLIP_BYTES) {
       throw new StoreError('refused', `a clip takes at most ${MAX_CLIP_BYTES} bytes`);
     }
+    await mustHaveRoom(fileBytes, call);
     await this.#run('store a clip', call, () =>
       this.#changeOf(key, async () => {
         const release = await this.#reserve(key, fileBytes);
@@ -201,6 +204,7 @@ export class FileStore implements ClipStore {
     this.#touches.stop();
     await flushed;
     await Promise.allSettled([...this.#running]);
+    await this.#directory.closed();
   }
 
   /** Everything that touches the directory: opened before, in the words of a store, and bounded. */

@@ -1,7 +1,8 @@
 /**
  * Which clips were heard, until it is written down: in batches, about once a second, because a
- * write for every hearing would cost more than the hearing. What a process that is killed had not
- * written yet is lost: hearings of about a second, never a clip.
+ * write for every hearing would cost more than the hearing; and one clip at a time, because each
+ * takes a thread of the few by which clips are read. What a process that is killed had not written
+ * yet is lost: hearings of about a second, never a clip.
  */
 import type { Clock } from '@cache/core';
 import type { ClipDirectory } from './clip-directory.ts';
@@ -10,7 +11,6 @@ import { addedUse, type Use } from './clip-file.ts';
 const EVERY_MS = 1_000;
 /** More clips than this are not remembered between two batches: the rest counts next time. */
 const MAX_REMEMBERED = 10_000;
-const AT_ONCE = 8;
 
 export class FileTouches {
   readonly #clock: Clock;
@@ -60,11 +60,7 @@ export class FileTouches {
   async #write(directory: ClipDirectory): Promise<void> {
     this.#batch = this.#pending;
     this.#pending = new Map();
-    const batch = [...this.#batch];
-    for (let from = 0; from < batch.length; from += AT_ONCE) {
-      const some = batch.slice(from, from + AT_ONCE);
-      await Promise.allSettled(some.map(([key, use]) => directory.addUse(key, use)));
-    }
+    for (const [key, use] of this.#batch) await directory.addUse(key, use).catch(() => {});
     this.#batch = new Map();
   }
 }

@@ -14,6 +14,7 @@ export {
   ranks,
   type WeightedOptions,
 } from './cleanup-policy.ts';
+export { clipAnswers } from './clip-answers.ts';
 export {
   ClipCompression,
   type ClipCompressionOptions,
@@ -54,6 +55,7 @@ export {
 export { type FirstByteFigures, FirstBytes } from './first-bytes.ts';
 export type { Broadcast, BroadcastEnd, Claim, Fleet, FleetPiece, VoidNews } from './fleet.ts';
 export { type AudioFormat, type Codec, type FormatName, mediaTypeOf } from './formats.ts';
+export { haveSpoken, type Spoken } from './have-spoken.ts';
 export {
   beginsLike,
   durationMs,
@@ -95,6 +97,7 @@ export { createSpeechCache, SpeechCache, type StreamOptions } from './speech-cac
 export type { CleanupReport, SpeechEvent, SpeechListener, SpeechSource } from './speech-events.ts';
 export type { RequestDefaults, SpeechCacheOptions } from './speech-options.ts';
 export { speechProblem, spoken } from './speech-problems.ts';
+export { speechResponse } from './speech-response.ts';
 export type { SpeechStats, VoiceUse } from './speech-stats.ts';
 export { type StorageClient, type StorageStoreOptions, storageStore } from './storage-store.ts';
 export {
@@ -102,7 +105,9 @@ export {
   type ClipEntry,
   type ClipMetadata,
   type ClipStore,
+  type PutCall,
+  type StoreCall,
   StoreError,
+  type StoreUsage,
 } from './store.ts';
 export type { Manifest, WarmOptions, WarmProgress, WarmReport } from './warm.ts';
-export { type Outgoing, wholeOrBroken } from './whole-or-broken.ts';

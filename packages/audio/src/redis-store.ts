@@ -23,6 +23,8 @@ import {
   type ClipEntry,
   type ClipMetadata,
   type ClipStore,
+  mustHaveRoom,
+  type PutCall,
   type StoreCall,
   StoreError,
   type StoreUsage,
@@ -110,7 +112,7 @@ class RedisStore implements ClipStore {
     return { bytes: new Uint8Array(unpacked), metadata };
   }
 
-  async put(key: string, { bytes, metadata }: Clip, { signal }: StoreCall = {}): Promise<void> {
+  async put(key: string, { bytes, metadata }: Clip, call: PutCall = {}): Promise<void> {
     const now = this.#clock.now();
     const { expiresAt, staleUntil = expiresAt } = metadata;
     const keptMs = Math.ceil(Math.max(expiresAt, staleUntil) - now);
@@ -118,10 +120,11 @@ class RedisStore implements ClipStore {
     const packed = await this.#compression.pack(bytes, metadata.format);
     const told = JSON.stringify(metadata);
     const size = packed.bytes.byteLength + Buffer.byteLength(told);
+    await mustHaveRoom(size, call);
     const fields: Argument[] = ['b', asBuffer(packed.bytes), 'f', packed.encoding];
     fields.push('r', packed.rawBytes, 'm', told, 'n', size, 'e', expiresAt);
     fields.push('s', Math.max(0, staleUntil - expiresAt), 'a', now, 'c', 0);
-    await this.#script(scripts.put, key, [key, keptMs, size, ...fields], { signal });
+    await this.#script(scripts.put, key, [key, keptMs, size, ...fields], call);
   }
 
   async delete(key: string, { signal }: StoreCall = {}): Promise<boolean> {

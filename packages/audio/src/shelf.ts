@@ -146,13 +146,11 @@ export class Shelf {
     if (store === undefined) return true;
     const startedAt = this.#clock.monotonic();
     try {
-      if (
-        store === this.#store &&
-        !((await this.cleanup?.hasRoom(clip.bytes.byteLength)) ?? true)
-      ) {
-        throw new StoreError('full', 'the store holds as much as it may');
-      }
-      await this.#bounded(PUT_MS, (signal) => store.put(key, clip, { signal }));
+      const { cleanup } = this;
+      // What outlives the store has no limit of ours.
+      const isLimited = store === this.#store && cleanup !== undefined;
+      const hasRoom = isLimited ? (bytes: number) => cleanup.hasRoom(bytes) : undefined;
+      await this.#bounded(PUT_MS, (signal) => store.put(key, clip, { signal, hasRoom }));
       const ms = this.#clock.monotonic() - startedAt;
       this.#events.emit({ type: 'stored', bytes: clip.bytes.byteLength, ms });
       return true;

@@ -161,6 +161,7 @@ export class SpeechCache {
   async delete(request: SpeechRequest | string): Promise<boolean> {
     this.#check();
     const key = this.#keyOf(request);
+    const wasNear = this.#shelf.near.get(key) !== undefined;
     this.#forget(key);
     const [told, gone] = await Promise.allSettled([
       this.#options.fleet?.void(key),
@@ -168,8 +169,9 @@ export class SpeechCache {
     ]);
     if (gone.status === 'rejected') throw gone.reason;
     if (told.status === 'rejected') throw told.reason;
-    if (gone.value) this.#events.emit({ type: 'deleted', clips: 1 });
-    return gone.value;
+    const wasThere = wasNear || gone.value;
+    if (wasThere) this.#events.emit({ type: 'deleted', clips: 1 });
+    return wasThere;
   }
 
   /** Every clip goes, or every clip of one tenant. How many there were. */

@@ -3,7 +3,8 @@
  * is made for `durable`, where it is asked last.
  *
  * A clip is one object, so that it is there whole or not at all: the length of its metadata in four
- * bytes, the metadata as JSON, the audio. Its name is its key, in the folder `clips`.
+ * bytes, the metadata as JSON, the audio. Its name is its key, in the folder `clips`; beside it, in
+ * the folder `clean-up`, is who cleans up.
  * Hearings are not noted: an entry was last heard when it was made. What is over its time goes when
  * somebody comes across it.
  *
@@ -18,6 +19,8 @@ import {
   type Clip,
   type ClipEntry,
   type ClipStore,
+  mustHaveRoom,
+  type PutCall,
   type StoreCall,
   StoreError,
   type StoreUsage,
@@ -62,8 +65,10 @@ export interface StorageStoreOptions {
 
 const PAGE = 100;
 const FOLDER = 'clips';
-const LOCK = 'clean-up.lock';
+const LOCKS = 'clean-up';
 const LOCK_MS = 60_000;
+/** What a lock says whose holder is done with it. */
+const FREE = 'free';
 const HEAD = 4;
 
 /** Clips in Supabase Storage. See {@link ClipStore}. */
@@ -90,9 +95,11 @@ class StorageStore implements ClipStore {
     return undefined;
   }
 
-  async put(key: string, clip: Clip, call: StoreCall = {}): Promise<void> {
+  async put(key: string, clip: Clip, call: PutCall = {}): Promise<void> {
     const options = { upsert: true, contentType: 'application/octet-stream' };
-    await this.#ask(call, () => this.#bucket.upload(pathOf(key), packed(clip), options));
+    const bytes = packed(clip);
+    await mustHaveRoom(bytes.byteLength, call);
+    await this.#ask(call, () => this.#bucket.upload(pathOf(key), bytes, options));
   }
 
   async delete(key: string, call: StoreCall = {}): Promise<boolean> {
@@ -140,13 +147,13 @@ class StorageStore implements ClipStore {
     return { entries, bytes };
   }
 
-  /** Two who come upon a dead one's lock at the same moment may both run. */
   async exclusively(work: () => Promise<void>): Promise<boolean> {
-    if (!(await this.#lock())) return false;
+    const mine = await this.#lock();
+    if (mine === undefined) return false;
     try {
       await work();
     } finally {
-      await this.#ask({}, () => this.#bucket.remove([LOCK])).catch(() => null);
+      await this.#ask({}, () => this.#write(lockOf(mine), FREE, true)).catch(() => null);
     }
     return true;
   }
@@ -155,30 +162,61 @@ class StorageStore implements ClipStore {
     // The client is the caller's.
   }
 
-  /** An object that is there already is not made a second time. */
-  async #lock(): Promise<boolean> {
-    const now = `${this.#clock.now()}`;
-    const make = async () => {
-      const options = { upsert: false, contentType: 'application/octet-stream' };
-      const { error } = await this.#bucket.upload(LOCK, new TextEncoder().encode(now), options);
-      return error === null;
-    };
-    if (await make()) return true;
-    const held = await this.#download(LOCK, {});
-    const since = Number(new TextDecoder().decode(held ?? new Uint8Array()));
-    if (held !== undefined && this.#clock.now() - since < LOCK_MS) return false;
-    await this.#ask({}, () => this.#bucket.remove([LOCK]));
-    return make();
+  /**
+   * Locks are numbered, and the highest counts. Whoever finds it free, or its holder dead, makes the
+   * next one: of two who do, one does, because an object that is there is not made a second time. The
+   * highest is never removed, so that who was slow finds that somebody is ahead. Which number is
+   * held; `undefined`: somebody else is at it.
+   */
+  async #lock(): Promise<number | undefined> {
+    const last = (await this.#locks()).at(-1) ?? 0;
+    if (last > 0 && (await this.#isHeld(last))) return undefined;
+    const mine = last + 1;
+    const { error } = await this.#write(lockOf(mine), `${this.#clock.now()}`, false);
+    if (error !== null) return undefined;
+    const locks = await this.#locks();
+    if (locks.at(-1) !== mine) return undefined;
+    const over = locks.slice(0, -1).map(lockOf);
+    if (over.length > 0) await this.#ask({}, () => this.#bucket.remove(over)).catch(() => null);
+    return mine;
+  }
+
+  async #isHeld(lock: number): Promise<boolean> {
+    const said = new TextDecoder().decode((await this.#download(lockOf(lock), {})) ?? undefined);
+    return said !== FREE && this.#clock.now() - Number(said) < LOCK_MS;
+  }
+
+  /** From the lowest to the highest. */
+  async #locks(): Promise<readonly number[]> {
+    const locks: number[] = [];
+    for await (const { name } of this.#listed(LOCKS, {})) {
+      if (/^\d{12}$/.test(name)) locks.push(Number(name));
+    }
+    return locks.sort((a, b) => a - b);
+  }
+
+  #write(path: string, text: string, upsert: boolean): PromiseLike<StorageAnswer<unknown>> {
+    const options = { upsert, contentType: 'application/octet-stream' };
+    return this.#bucket.upload(path, new TextEncoder().encode(text), options);
   }
 
   async *#objects(call: StoreCall): AsyncIterable<{ readonly key: string; readonly size: number }> {
+    for await (const { name, size } of this.#listed(FOLDER, call)) {
+      if (isKey(name)) yield { key: name, size };
+    }
+  }
+
+  async *#listed(
+    folder: string,
+    call: StoreCall,
+  ): AsyncIterable<{ readonly name: string; readonly size: number }> {
     for (let offset = 0; ; offset += PAGE) {
       const options = { limit: PAGE, offset };
-      const page = (await this.#ask(call, () => this.#bucket.list(FOLDER, options))) ?? [];
+      const page = (await this.#ask(call, () => this.#bucket.list(folder, options))) ?? [];
       for (const { name, metadata } of page) {
         // Within the folder, or with it: servers differ.
-        const key = name.slice(name.lastIndexOf('/') + 1);
-        if (isKey(key)) yield { key, size: Number(metadata?.size ?? 0) };
+        const own = name.slice(name.lastIndexOf('/') + 1);
+        yield { name: own, size: Number(metadata?.size ?? 0) };
       }
       if (page.length < PAGE) return;
     }
@@ -210,6 +248,10 @@ function pathOf(key: string): string {
     throw new StoreError('refused', 'a key of a clip is 64 hexadecimal digits');
   }
   return `${FOLDER}/${key}`;
+}
+
+function lockOf(lock: number): string {
+  return `${LOCKS}/${String(lock).padStart(12, '0')}`;
 }
 
 /** An object that is not there; not a bucket, nor a right to it, which are said in the same way. */

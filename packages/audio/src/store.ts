@@ -68,12 +68,21 @@ export interface StoreCall {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What a store is told beside a clip. */
+export interface PutCall extends StoreCall {
+  /**
+   * Asked before the clip is stored, with what it will occupy: compressed, where it is. Where there
+   * is no room for it the store refuses it as `full`.
+   */
+  readonly hasRoom?: ((storedBytes: number) => Promise<boolean>) | undefined;
+}
+
 export interface ClipStore {
   /** What `x-cache` calls a hit here. */
   readonly name: 'l2' | 'file' | 'storage';
   get(key: string, call?: StoreCall): Promise<Clip | undefined>;
   /** Replaces what is there. Resolves when the clip is whole in the store. */
-  put(key: string, clip: Clip, call?: StoreCall): Promise<void>;
+  put(key: string, clip: Clip, call?: PutCall): Promise<void>;
   /** Whether there was one. */
   delete(key: string, call?: StoreCall): Promise<boolean>;
   /** How many went. */
@@ -93,6 +102,13 @@ export interface ClipStore {
    */
   exclusively(work: () => Promise<void>): Promise<boolean>;
   close(): Promise<void>;
+}
+
+/** Throws `full` where there is no room for what a clip will occupy. */
+export async function mustHaveRoom(storedBytes: number, call: PutCall | undefined): Promise<void> {
+  if ((await call?.hasRoom?.(storedBytes)) === false) {
+    throw new StoreError('full', 'the store holds as much as it may');
+  }
 }
 
 /** A store that could not do what it was asked: away, full, read-only, too slow. */

@@ -7,7 +7,8 @@ import { createConnection } from '@supabase/lite/sqlite';
 import { createClient } from '@supabase/supabase-js';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { createSpeechCache, storageStore } from '../src/index.ts';
-import { type Clip, StoreError } from '../src/store.ts';
+import type { StorageBucket, StorageClient } from '../src/storage-store.ts';
+import { type Clip, type ClipStore, StoreError } from '../src/store.ts';
 import { clip, entriesOf, HeldClock, keyOf, NOW } from './file-store/support.ts';
 import { heard, saying } from './speech/support.ts';
 
@@ -100,6 +101,42 @@ it('one at a time cleans up; who died at it stops nobody for more than a minute'
   expect(await store.exclusively(async () => {})).toBe(true);
 });
 
+it.each([0, 1, 2])(
+  'of two who come upon the lock of a dead one, one cleans up, though %i were done before the slower goes on',
+  async (before) => {
+    // The slower one stands still before its first request, before its second, and so on.
+    for (let sent = 0; sent <= 5; sent += 1) {
+      const ended = Promise.withResolvers<void>();
+      const died = cleaning(store, () => ended.promise);
+      await died.began;
+      clock.advance(60_001);
+      const runs = { atOnce: 0, most: 0, done: 0 };
+      const work = async (until: Promise<void>) => {
+        runs.atOnce += 1;
+        runs.most = Math.max(runs.most, runs.atOnce);
+        await until;
+        runs.atOnce -= 1;
+        runs.done += 1;
+      };
+      const halt = haltedAt(sent, clientWith(SECRET));
+      const slow = cleaning(storageStore({ client: halt.client, bucket: BUCKET, clock }), () =>
+        work(ended.promise),
+      );
+      await Promise.race([halt.reached, slow.began]);
+      for (let n = 0; n < before; n += 1) await store.exclusively(() => work(Promise.resolve()));
+      const quick = cleaning(store, () => work(ended.promise));
+      await quick.began;
+      halt.goOn();
+      await slow.began;
+      ended.resolve();
+      await Promise.all([slow.over, quick.over, died.over]);
+      expect(runs.most).toBe(1);
+      expect(runs.atOnce).toBe(0);
+      clock.advance(60_001);
+    }
+  },
+);
+
 it('as the durable store of a speech cache: what a lost memory does not have is heard from it', async () => {
   const client = clientWith(SECRET);
   const hello = { text: 'Hola', voice: 'lucia' };
@@ -119,6 +156,42 @@ it('as the durable store of a speech cache: what a lost memory does not have is 
   expect(sources).toEqual(['miss', 'storage']);
   expect(voice.calls).toHaveLength(1);
 });
+
+/** A run of the clean-up; `began` resolves when it is at it, or was told that somebody else is. */
+function cleaning(by: ClipStore, work: () => Promise<void>) {
+  const began = Promise.withResolvers<void>();
+  const over = by.exclusively(async () => {
+    began.resolve();
+    await work();
+  });
+  void over.finally(() => began.resolve());
+  return { began: began.promise, over };
+}
+
+/** The same client, whose n-th request (from 0) waits until it may go on. */
+function haltedAt(n: number, client: StorageClient) {
+  const reached = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  let sent = 0;
+  const inTurn = async <T>(ask: () => PromiseLike<T>): Promise<T> => {
+    if (sent++ === n) {
+      reached.resolve();
+      await gate.promise;
+    }
+    return await ask();
+  };
+  const from = (name: string): StorageBucket => {
+    const bucket = client.storage.from(name);
+    return {
+      upload: (...args) => inTurn(() => bucket.upload(...args)),
+      download: (...args) => inTurn(() => bucket.download(...args)),
+      remove: (...args) => inTurn(() => bucket.remove(...args)),
+      list: (...args) => inTurn(() => bucket.list(...args)),
+    };
+  };
+  const halted: StorageClient = { storage: { from } };
+  return { client: halted, reached: reached.promise, goOn: gate.resolve };
+}
 
 function same(found: Clip | undefined, made: Clip): boolean {
   expect(found?.metadata).toEqual(made.metadata);

@@ -28,7 +28,9 @@ export class Speaker {
   async say(asked: SpokenRequest, headers: Headers, signal: AbortSignal): Promise<Response> {
     const { provider, voice } = this.#voice();
     const { cache, enabled } = this.#speech;
-    const mode = enabled ? modeOf(headers.get('cache-control')) : 'no-store';
+    const wished = modeOf(headers.get('cache-control'));
+    // Switched off, nothing is kept; but who said that it was not to be spoken is not to pay for it.
+    const mode = enabled || wished === 'only-if-cached' ? wished : 'no-store';
     const stream = await spoken(async () =>
       cache.stream(requestOf(asked, voice), provider, { signal, mode }),
     );

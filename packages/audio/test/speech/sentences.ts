@@ -7,6 +7,11 @@ export function sentenceOf(n: number): { readonly text: string; readonly voice: 
   return { text: `Frase número ${n}.`, voice: 'lucia' };
 }
 
+/** The one that only the instance of this seed says: no other stores, refreshes or deletes it. */
+export function ownOf(seed: number): { readonly text: string; readonly voice: string } {
+  return { text: `Frase propia ${seed}.`, voice: 'lucia' };
+}
+
 /** In three pieces, of a length of their own. */
 export function piecesOf(text: string): readonly Uint8Array[] {
   const seed = createHash('sha256').update(text).digest().readUInt32LE();

@@ -1,0 +1,83 @@
+/** Speech that is answered before it is heard, and while it is. */
+import { expect, test } from 'vitest';
+import {
+  createSpeechCache,
+  haveSpoken,
+  openSpeech,
+  type Provider,
+  type SpeechCache,
+  speechResponse,
+} from '../../src/index.ts';
+
+const SECOND = 32_000;
+const REQUEST = { text: 'One.', voice: 'ada' };
+
+/** A second of silence, in two pieces; the second one may fail. */
+function voice(isBroken = false): Provider & { asked: number } {
+  const provider: Provider & { asked: number } = {
+    name: 'silent',
+    maxCharacters: 5000,
+    asked: 0,
+    async synthesize() {
+      provider.asked += 1;
+      return { mediaType: 'audio/L16', audio: pieces() };
+    },
+  };
+  return provider;
+  async function* pieces() {
+    yield new Uint8Array(SECOND / 2);
+    if (isBroken) throw new Error('the voice broke');
+    yield new Uint8Array(SECOND / 2);
+  }
+}
+
+const open = (more: Parameters<typeof createSpeechCache>[0] = {}): SpeechCache =>
+  createSpeechCache({ requests: { format: 'pcm_16000' }, ...more });
+
+test('what has to be spoken is, once, and its length and life are known', async () => {
+  await using speech = open({ policy: { ttl: '1h' } });
+  const provider = voice();
+  const first = await haveSpoken(speech, REQUEST, provider);
+  expect(first).toMatchObject({ key: speech.resolve(REQUEST, provider).key, durationMs: 1000 });
+  const clip = await speech.get(first.key);
+  expect(first.expiresAt).toBe(clip?.metadata.expiresAt);
+  expect(await haveSpoken(speech, REQUEST, provider)).toEqual(first);
+  expect(provider.asked).toBe(1);
+});
+
+test('what is kept nowhere has its length all the same, and no life', async () => {
+  await using speech = open({ memory: { maxBytes: 0 } });
+  expect(await haveSpoken(speech, REQUEST, voice())).toMatchObject({
+    durationMs: 1000,
+    expiresAt: undefined,
+  });
+});
+
+test('what breaks halfway was not spoken', async () => {
+  await using speech = open();
+  await expect(haveSpoken(speech, REQUEST, voice(true))).rejects.toThrow();
+});
+
+test('an answer has its media type, its source and its key, and its length where that is known', async () => {
+  await using speech = open();
+  const provider = voice();
+  const live = speechResponse(await speech.stream(REQUEST, provider));
+  expect((await live.arrayBuffer()).byteLength).toBe(SECOND);
+  expect([...live.headers]).toEqual([
+    ['content-type', 'audio/L16'],
+    ['x-audio-key', speech.resolve(REQUEST, provider).key],
+    ['x-cache', 'miss'],
+  ]);
+  const kept = speechResponse(await speech.stream(REQUEST, provider));
+  expect(kept.headers.get('content-length')).toBe(String(SECOND));
+  await kept.body?.cancel();
+});
+
+test('opened by its environment without a cache, it speaks each time', async () => {
+  const provider = voice();
+  const env = { AUDIO_CACHE_ENABLED: 'false' };
+  await using speech = openSpeech({ env, provider, format: 'pcm_16000' });
+  await haveSpoken(speech, REQUEST, provider);
+  await haveSpoken(speech, REQUEST, provider);
+  expect(provider.asked).toBe(2);
+});
