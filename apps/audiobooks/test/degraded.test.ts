@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { eventually } from '@cache/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Service } from '../src/service.ts';
+import type { Service } from './support.ts';
 import { ADMIN, ask, idsIn, make, Stage, segmentsIn } from './support.ts';
 
 let stage: Stage;

@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { systemClock } from '@cache/core';
 import { eventually } from '@cache/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Service } from '../src/service.ts';
 import { progressTable } from '../src/shelf.ts';
+import type { Service } from './support.ts';
 import { ask, idsIn, make, Stage, segmentsIn } from './support.ts';
 
 let stage: Stage;
@@ -68,6 +68,32 @@ test('G4: two devices of one user, on two instances: nothing is lost, and the ne
     .select('segment_id')
     .eq('document_id', documentId);
   expect(data).toEqual([{ segment_id: 30 }]);
+});
+
+test('G4: two devices of one user at the same instant, again and again: both are acknowledged, and everybody reads the same newest', async () => {
+  const { documentId } = await stage.book(
+    a,
+    Array.from({ length: 20 }, (_, n) => `Parte ${n}.`),
+  );
+  const path = `/progress/${randomUUID()}/${documentId}`;
+  for (let round = 1; round < 20; round += 2) {
+    const both = await Promise.all([
+      ask(a, 'PUT', path, at(round)),
+      ask(b, 'PUT', path, at(round + 1)),
+    ]);
+    expect(both.map(({ status }) => status)).toEqual([200, 200]);
+  }
+  await Promise.all([a.cache.sync(), b.cache.sync()]);
+  const { data } = await stage.sql
+    .from('progress')
+    .select('segment_id')
+    .eq('document_id', documentId);
+  expect([[{ segment_id: 19 }], [{ segment_id: 20 }]]).toContainEqual(data);
+  for (const service of [a, b]) {
+    await eventually(async () =>
+      expect((await ask(service, 'GET', path)).body).toMatchObject(data?.[0] ?? {}),
+    );
+  }
 });
 
 test('a device that was offline does not move its user back, but forward from what is older', async () => {
@@ -179,10 +205,10 @@ test('source "Mejora 1, pre-generación": of a popular book the next segments ar
   const { id, documentId } = await stage.book(popular, texts);
   const [audio] = idsIn(await make(popular, id, [1]));
   for (let times = 0; times < 2; times += 1) await ask(popular, 'GET', `/tts/audio/${audio}`);
-  await popular.popularity.idle();
+  await popular.app.popularity.idle();
   expect(spokenOf(documentId)).toHaveLength(1);
   await ask(popular, 'GET', `/tts/audio/${audio}`);
-  await popular.popularity.idle();
+  await popular.app.popularity.idle();
   const list = await ask(popular, 'GET', `/tts/libro/${id}/audios?voice=es-mx`);
   expect(segmentsIn(list)).toEqual([1, 2, 3, 4]);
 });

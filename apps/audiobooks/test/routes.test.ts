@@ -5,7 +5,7 @@ import { espeak } from '@cache/espeak';
 import { eventually } from '@cache/testing';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Service } from '../src/service.ts';
+import type { Service } from './support.ts';
 import { ADMIN, ask, idsIn, make, Stage, segmentsIn } from './support.ts';
 
 let stage: Stage;
@@ -35,9 +35,10 @@ test('source "Estructura de Keys, Audios": {documentId}:{voiceId}:{segmentNum} l
   const { id, documentId } = await stage.book(a);
   await make(a, id, [1]);
   const all = (await lives(`${documentId}:es-mx:1:`)).filter((ms) => ms > 0);
-  expect(Math.max(...all)).toBeGreaterThan(6 * 24 * HOUR);
+  // A clip and what says where it is live up to a tenth shorter each, by chance.
+  expect(Math.max(...all)).toBeGreaterThan(0.8 * 7 * 24 * HOUR);
   expect(Math.max(...all)).toBeLessThanOrEqual(7 * 24 * HOUR);
-  expect(await a.shelf.audio(documentId, 'es-mx', 1)).toMatchObject({
+  expect(await a.app.shelf.audio(documentId, 'es-mx', 1)).toMatchObject({
     audioUrl: expect.stringMatching(/^\/tts\/audio\/\d+$/),
     audioId: expect.any(Number),
     cachedAt: expect.stringMatching(/^20\d\d-/),
@@ -106,12 +107,12 @@ test('source "Invalidar manualmente": invalidateBookAudios makes the lists of al
   const [, , kept] = all;
   for (const key of all) {
     const [book, voice = ''] = key.split(':');
-    await a.shelf.list(Number(book), voice);
+    await a.app.shelf.list(Number(book), voice);
   }
-  await a.shelf.invalidateBookAudios(mine.id);
-  expect((await a.shelf.list(mine.id, 'es-mx')).tier).toBe('load');
-  expect((await a.shelf.list(mine.id, 'es')).tier).toBe('load');
-  expect((await a.shelf.list(other.id, 'es-mx')).tier, kept).not.toBe('load');
+  await a.app.shelf.invalidateBookAudios(mine.id);
+  expect((await a.app.shelf.list(mine.id, 'es-mx')).tier).toBe('load');
+  expect((await a.app.shelf.list(mine.id, 'es')).tier).toBe('load');
+  expect((await a.app.shelf.list(other.id, 'es-mx')).tier, kept).not.toBe('load');
 });
 
 test('source "Invalidación 2": an edited book is another one at once, and its old texts are in no list', async () => {

@@ -7,10 +7,13 @@ import { type Stack, startStack, until } from '@cache/testing';
 import { createClient } from '@supabase/supabase-js';
 import { vi } from 'vitest';
 import { z } from 'zod';
-import { openService, type Service } from '../src/service.ts';
+import { openAudiobooks } from '../src/service.ts';
 
 // Servers are started in these tests, on machines that others use too.
 vi.setConfig({ testTimeout: 90_000, hookTimeout: 240_000 });
+
+/** A service that answers requests. */
+export type Service = Awaited<ReturnType<typeof openAudiobooks>>;
 
 export const MIGRATIONS: readonly string[] = [
   fileURLToPath(new URL('../../../supabase/migrations', import.meta.url)),
@@ -96,7 +99,7 @@ export class Stage implements AsyncDisposable {
       error: quiet,
       warn: (_details: object, message: string) => void this.warnings.push(message),
     };
-    const service = await openService({
+    const service = await openAudiobooks({
       logger,
       provider,
       ...more,

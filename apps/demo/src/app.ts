@@ -1,18 +1,7 @@
 /** The call-automation service as one web-standard handler: conversations beside the cache's own routes. */
 import { audioRoutes } from '@cache/audio';
 import { type Cache, type Clock, type Duration, type Logger, systemClock } from '@cache/core';
-import {
-  type AuthOptions,
-  api,
-  cacheRouters,
-  createRouter,
-  errorLog,
-  type Preload,
-  type Router,
-  requestLog,
-  Tokens,
-} from '@cache/http';
-import { requestId } from 'hono/request-id';
+import { type AuthOptions, type Preload, type Router, serviceApi } from '@cache/http';
 import { callersRouter } from './callers-router.ts';
 import { callsRouter } from './calls-router.ts';
 import { conversationRouter } from './conversation-router.ts';
@@ -48,26 +37,24 @@ export function createApp(options: AppOptions): Router {
   const speaker = new Speaker(speech);
   const conversations = openConversations(cache);
   const profiles = openProfiles(cache, crm, clock, profileTtl);
-  const tokens = new Tokens(auth);
-  const closed = createRouter();
-  closed.use('/conversations', tokens.api);
-  closed.use('/conversations/*', tokens.api);
-  closed.use('/callers/*', tokens.api);
-  closed.use('/speech', tokens.api);
-  closed.use('/speech/*', tokens.api);
-  return api({
+  return serviceApi({
     title: 'Calls',
     version: '1',
     description:
       'Conversations of a call-automation service, kept in memory, Redis and Supabase. A write that was acknowledged is never lost; what a slow source has to compute is asked for once.',
-    before: [requestId({ limitLength: 64 }), requestLog(logger, clock)],
+    cache,
+    auth,
+    logger,
+    clock,
     routers: [
-      closed,
       callsRouter({ cache, conversations, profiles, clock }),
       conversationRouter(conversations, clock),
       turnsRouter(conversations, speaker, clock),
       spokenTurnRouter(conversations, speaker, clock),
       speechRouter(speech, speaker),
+      callersRouter(profiles, clock),
+    ],
+    guarded: [
       audioRoutes({
         speech: speech.cache,
         auth,
@@ -75,10 +62,8 @@ export function createApp(options: AppOptions): Router {
         enabled: speech.enabled,
         ttlSeconds: speech.ttlSeconds,
       }),
-      callersRouter(profiles, clock),
-      ...cacheRouters({ cache, auth, preload: preloadOf(conversations) }),
     ],
-    onError: errorLog(logger),
+    preload: preloadOf(conversations),
   });
 }
 

@@ -9,17 +9,13 @@ import {
   RequestBounds,
   type Router,
   refusals,
+  routesOf,
 } from '@cache/http';
-import { createRoute, z } from '@hono/zod-openapi';
+import { z } from '@hono/zod-openapi';
 import { type Profiles, phoneOf, profileSchema } from './profiles.ts';
 import { READ_MS } from './request-bounds.ts';
-import { common } from './route-parts.ts';
 
-const show = createRoute({
-  ...common,
-  tags: ['callers'],
-  method: 'get',
-  path: '/callers/{phone}',
+const show = routesOf('callers', refusals).get('/callers/{phone}', {
   summary: 'The profile of a caller',
   description:
     'Loaded from the CRM once for all instances; past its time it is served for an hour more where the CRM is slow or fails.',
@@ -32,8 +28,7 @@ const show = createRoute({
     }),
   },
   responses: {
-    200: { ...json('What the CRM knows.', profileSchema), headers: derivedHeaders },
-    ...refusals,
+    200: json('What the CRM knows.', profileSchema, derivedHeaders),
     404: { ...problems[404], headers: derivedHeaders },
     502: problems[502],
     503: {

@@ -22,12 +22,13 @@ import {
   RequestBounds,
   type Router,
   refusals,
+  routesOf,
 } from '@cache/http';
-import { createRoute, z } from '@hono/zod-openapi';
+import { z } from '@hono/zod-openapi';
 import { CALL_SCOPE, type Conversations, metadataSchema } from './conversations.ts';
 import { type Profiles, refreshOnRing } from './profiles.ts';
 import { HANGUP_MS, WRITE_MS } from './request-bounds.ts';
-import { answeredSchema, common, idSchema, isKnownAbsent, notFound } from './route-parts.ts';
+import { answeredSchema, idSchema, isKnownAbsent, notFound } from './route-parts.ts';
 
 const FIRST_STATE = 'active';
 /** Between two attempts to flush a call. */
@@ -52,32 +53,26 @@ const report = z
   })
   .openapi('HangupReport');
 
-const create = createRoute({
-  ...common,
-  method: 'post',
-  path: '/conversations',
+const route = routesOf('conversations', { ...refusals, 503: problems[503] });
+
+const create = route.post('/conversations', {
   summary: 'A call begins',
   description:
     "Also while Supabase is away. Without an id it is given one. The caller's profile is loaded anew meanwhile.",
   request: { body: { content: { 'application/json': { schema: newConversation } } } },
   responses: {
-    201: { ...json('It began.', answeredSchema), headers: durableHeader },
+    201: json('It began.', answeredSchema, durableHeader),
     ...bodyRefusals,
     409: problems[409],
     422: problems[422],
-    503: problems[503],
   },
 });
 
-const hangup = createRoute({
-  ...common,
-  method: 'post',
-  path: '/conversations/{id}/hangup',
+const hangup = route.post('/conversations/{id}/hangup', {
   summary: 'A barrier: everything of this call is in Supabase',
   request: { params: z.object({ id: idSchema }) },
   responses: {
     200: json('L3 has every write of this call.', report),
-    ...refusals,
     404: problems[404],
     503: {
       ...problems[503],

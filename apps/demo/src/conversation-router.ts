@@ -10,13 +10,15 @@ import {
   durableHeader,
   heldBy,
   json,
+  jsonBody,
   ProblemError,
   problems,
   RequestBounds,
   type Router,
   refusals,
+  routesOf,
 } from '@cache/http';
-import { createRoute, z } from '@hono/zod-openapi';
+import { z } from '@hono/zod-openapi';
 import {
   type Conversations,
   metadataSchema,
@@ -25,14 +27,7 @@ import {
   turnSchema,
 } from './conversations.ts';
 import { READ_MS, WRITE_MS } from './request-bounds.ts';
-import {
-  absent,
-  answeredSchema,
-  common,
-  idSchema,
-  isKnownAbsent,
-  notFound,
-} from './route-parts.ts';
+import { absent, answeredSchema, idSchema, isKnownAbsent, notFound } from './route-parts.ts';
 
 const TIERS = ['l1', 'outbox', 'l2', 'l3'] as const;
 
@@ -59,51 +54,40 @@ const patchSchema = z
   })
   .openapi('ConversationPatch');
 
-const show = createRoute({
-  ...common,
-  method: 'get',
-  path,
+const route = routesOf('conversations', {
+  ...refusals,
+  404: problems[404],
+  503: problems[503],
+});
+
+const show = route.get(path, {
   summary: 'What was said so far',
   request: { params },
   responses: {
-    200: { ...json('With all turns, in their order.', heardSchema), headers: cacheHeader },
-    ...refusals,
-    404: problems[404],
-    503: problems[503],
+    200: json('With all turns, in their order.', heardSchema, cacheHeader),
   },
 });
 
-const change = createRoute({
-  ...common,
-  method: 'patch',
-  path,
+const change = route.patch(path, {
   summary: 'Change state and metadata, exactly',
   description: 'Of concurrent changes none is lost. Needs Supabase.',
   request: {
     params,
-    body: { required: true, content: { 'application/json': { schema: patchSchema } } },
+    body: jsonBody(patchSchema),
   },
   responses: {
-    200: { ...json('As it is now.', answeredSchema), headers: durableHeader },
+    200: json('As it is now.', answeredSchema, durableHeader),
     ...bodyRefusals,
-    404: problems[404],
     409: problems[409],
     422: problems[422],
-    503: problems[503],
   },
 });
 
-const remove = createRoute({
-  ...common,
-  method: 'delete',
-  path,
+const remove = route.delete(path, {
   summary: 'Delete the conversation and its turns',
   request: { params },
   responses: {
     204: { description: 'It is gone.', headers: durableHeader },
-    ...refusals,
-    404: problems[404],
-    503: problems[503],
   },
 });
 

@@ -2,9 +2,9 @@
  * Servers and instances of the service that nobody else uses, whatever the environment
  * configures: what is played or broken here must not end up in somebody's Supabase.
  */
-import type { Embedded, RedisServer, SupabaseServer } from '@cache/testing';
+import type { Embedded, RedisServer, ServiceProcess, SupabaseServer } from '@cache/testing';
 import { startEmbedded } from './embedded.ts';
-import { type ServiceProcess, startService } from './service-process.ts';
+import { startService } from './service-process.ts';
 
 export interface OwnStackOptions {
   readonly instances: number;

@@ -1,6 +1,6 @@
 /** What the routes of conversations document alike, and what their handlers answer alike. */
 import type { LookupResult, Records } from '@cache/core';
-import { bearer, isNoAnswer, ProblemError, type RequestBounds } from '@cache/http';
+import { noSuch, orUnknown, ProblemError, type RequestBounds } from '@cache/http';
 import { z } from '@hono/zod-openapi';
 import { type Conversation, metadataSchema } from './conversations.ts';
 
@@ -24,26 +24,13 @@ export const answeredSchema: z.ZodType<AnsweredConversation> = z
   })
   .openapi('Conversation');
 
-/** Of every route of conversations. */
-export const common: { readonly tags: string[]; readonly security: { bearer: string[] }[] } = {
-  tags: ['conversations'],
-  security: [...bearer],
-};
-
 export function notFound(detail: string = 'There is no such conversation.'): ProblemError {
   return new ProblemError(404, detail);
 }
 
-/**
- * What a route says of a conversation that no tier knows of: 404 where that is sure. Where Redis
- * could not be asked, another instance may have just begun it, and 404 would end a live call.
- */
-export function absent({ isSure }: { readonly isSure: boolean }): ProblemError {
-  if (isSure) return notFound();
-  return new ProblemError(
-    503,
-    'Redis could not be asked, and nobody else knows of such a conversation.',
-  );
+/** What a route says of a conversation that no tier knows of. */
+export function absent(found: { readonly isSure: boolean }): ProblemError {
+  return noSuch('conversation', found);
 }
 
 /** Of a write's time, what it may cost to find out whether the conversation exists. */
@@ -67,12 +54,8 @@ export async function lookedUp(
   id: string,
   bounds: RequestBounds,
 ): Promise<LookupResult<Conversation> | undefined> {
-  try {
-    return await records.lookup(id, bounds.options(PART_FOR_ASKING));
-  } catch (error) {
-    if (isNoAnswer(error)) return undefined;
-    throw error;
-  }
+  const found = await orUnknown(records.lookup(id, bounds.options(PART_FOR_ASKING)));
+  return found === 'unknown' ? undefined : found;
 }
 
 export function isAbsent(found: LookupResult<Conversation> | undefined): boolean {

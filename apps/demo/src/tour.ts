@@ -5,10 +5,9 @@
  * acknowledged is lost, doubled or was read stale.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RedisServer } from '@cache/testing';
+import type { RedisServer, ServiceProcess } from '@cache/testing';
 import { z } from 'zod';
 import { startOwnStack } from './own-stack.ts';
-import type { ServiceProcess } from './service-process.ts';
 import { StoredTurns } from './stored-turns.ts';
 import { course, type Listener, Speaker } from './tour/speaker.ts';
 import { isClean, type TourVerdict, verdictOf } from './tour/verdict.ts';

@@ -10,14 +10,16 @@ import {
   createRouter,
   durableHeader,
   heldBy,
-  isNoAnswer,
   json,
+  jsonBody,
+  orUnknown,
   ProblemError,
   problems,
   RequestBounds,
   type Router,
+  routesOf,
 } from '@cache/http';
-import { createRoute, z } from '@hono/zod-openapi';
+import { z } from '@hono/zod-openapi';
 import {
   type Conversations,
   momentSchema,
@@ -26,7 +28,7 @@ import {
   turnSchema,
 } from './conversations.ts';
 import { WRITE_MS } from './request-bounds.ts';
-import { common, idSchema, isAbsent, lookedUp, notFound } from './route-parts.ts';
+import { idSchema, isAbsent, lookedUp, notFound } from './route-parts.ts';
 import type { Speaker } from './speech/speaker.ts';
 import { linkOf, notTheAgents, speechOf } from './speech/spoken-turn-router.ts';
 
@@ -60,10 +62,9 @@ const saidSchema = z
   )
   .openapi('SaidTurn');
 
-const say = createRoute({
-  ...common,
-  method: 'post',
-  path: '/conversations/{id}/turns',
+const route = routesOf('conversations', bodyRefusals);
+
+const say = route.post('/conversations/{id}/turns', {
   summary: 'Something was said',
   description:
     'Idempotent by the id, in the body or as Idempotency-Key: the same again adds nothing and is answered with what is stored; the same id with other words is 409. Where no tier can say at once what is stored, the request is answered as it came, and the first words stay.',
@@ -74,14 +75,10 @@ const say = createRoute({
         .optional()
         .openapi({ description: 'The id, where the body has none.', example: 'turn-1' }),
     }),
-    body: { required: true, content: { 'application/json': { schema: newTurn } } },
+    body: jsonBody(newTurn),
   },
   responses: {
-    201: {
-      ...json('Something that survives this process holds it.', saidSchema),
-      headers: durableHeader,
-    },
-    ...bodyRefusals,
+    201: json('Something that survives this process holds it.', saidSchema, durableHeader),
     404: problems[404],
     409: problems[409],
     422: { ...problems[422], description: 'It was to be spoken, and can not be.' },
@@ -137,12 +134,10 @@ export function turnsRouter(
   }
 
   async function stored(id: string, turn: Turn, bounds: RequestBounds): Promise<Turn> {
-    const there = await turns.snapshot(id, bounds.options()).catch((error: unknown) => {
-      // It is there; with which words can't be known now.
-      if (isNoAnswer(error)) return undefined;
-      throw error;
-    });
-    const same = there?.items.find((item) => item.id === turn.id)?.value ?? turn;
+    const there = await orUnknown(turns.snapshot(id, bounds.options()));
+    // It is there; with which words can't be known now.
+    if (there === 'unknown') return turn;
+    const same = there.items.find((item) => item.id === turn.id)?.value ?? turn;
     if (same.role === turn.role && same.text === turn.text) return same;
     throw new ProblemError(409, 'Another turn was stored under this id.');
   }

@@ -214,7 +214,7 @@ export function adminRouter(cache: ServedCache, tokens: Tokens): Router {
     const report = await cache.sync({ signal: c.req.raw.signal, deadline: SYNC_DEADLINE_MS });
     if (report.remaining === 0 && !report.unknown) return c.json(report, 200);
     const detail = report.unknown
-      ? 'L2 could not say what other instances have pending.'
+      ? 'What other instances have pending could not be found out.'
       : `${report.remaining} keys are still pending.`;
     throw new ProblemError(503, detail, { ...report });
   });

@@ -1,6 +1,13 @@
 /** What routes on a cache document alike, and how they say which tiers had a part in an answer. */
-import { OverloadedError, type Receipt, TimeoutError, UnavailableError } from '@cache/core';
-import { type ProblemResponse, problems } from './router.ts';
+import {
+  LoadError,
+  OverloadedError,
+  type Receipt,
+  TimeoutError,
+  UnavailableError,
+} from '@cache/core';
+import { ProblemError } from './problem.ts';
+import { type DocumentedHeader, type ProblemResponse, problems } from './router.ts';
 
 /** What every route with parameters or a token may refuse. */
 export const refusals: Readonly<Record<400 | 401, ProblemResponse>> = {
@@ -27,13 +34,6 @@ export const readRefusals: Readonly<Record<400 | 401 | 404 | 502 | 503, ProblemR
 export const writeRefusals: Readonly<
   Record<400 | 401 | 404 | 413 | 415 | 422 | 502 | 503, ProblemResponse>
 > = { ...readRefusals, ...bodyRefusals, 422: problems[422] };
-
-/** A header of an answer, as a route documents it. */
-// Not an interface: OpenAPI's own type has room for extensions, which an interface has not.
-export type DocumentedHeader = {
-  description: string;
-  schema: { type: 'string'; enum?: string[]; example?: string };
-};
 
 /** Of reads of records and logs. */
 export const cacheHeader: { 'x-cache': DocumentedHeader } = {
@@ -81,5 +81,39 @@ export function isNoAnswer(error: unknown): boolean {
     error instanceof UnavailableError ||
     error instanceof OverloadedError ||
     error instanceof TimeoutError
+  );
+}
+
+/**
+ * What it resolves to; `'unknown'` where nobody could say in time, or what it is computed from
+ * failed: for questions that a write must not fail by.
+ */
+export async function orUnknown<T>(asking: Promise<T>): Promise<T | 'unknown'> {
+  try {
+    return await asking;
+  } catch (error) {
+    if (isNoAnswer(error) || error instanceof LoadError) return 'unknown';
+    throw error;
+  }
+}
+
+/** What was asked for. Throws 404 where there is none: `found(book, 'book')`. */
+export function found<T>(value: T | undefined, what: string): T {
+  if (value !== undefined) return value;
+  throw noSuch(what);
+}
+
+/**
+ * What a route says of something that no tier knows of: 404 where that is sure. Where Redis could
+ * not be asked, another instance may have just written it, and 404 would be a lie.
+ */
+export function noSuch(
+  what: string,
+  { isSure }: { readonly isSure: boolean } = { isSure: true },
+): ProblemError {
+  if (isSure) return new ProblemError(404, `There is no such ${what}.`);
+  return new ProblemError(
+    503,
+    `Redis could not be asked, and nobody else knows of such a ${what}.`,
   );
 }

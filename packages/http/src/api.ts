@@ -48,10 +48,12 @@ export function bodyLimit(maxBytes: number = MAX_BODY_BYTES): MiddlewareHandler 
 /** Refuses paths whose escapes don't decode: what would be looked up is nobody's key. */
 export function wellFormedPath(): MiddlewareHandler {
   return async (c, next) => {
-    try {
-      decodeURIComponent(new URL(c.req.url).pathname);
-    } catch {
-      throw new ProblemError(400, 'The path has an escape (%…) that is not UTF-8.');
+    if (c.req.url.includes('%')) {
+      try {
+        decodeURIComponent(new URL(c.req.url).pathname);
+      } catch {
+        throw new ProblemError(400, 'The path has an escape (%…) that is not UTF-8.');
+      }
     }
     await next();
   };

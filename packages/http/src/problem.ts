@@ -3,7 +3,7 @@
  * error becomes a status. Handlers throw; nothing here ever shows a stack, a value or a secret.
  */
 import { STATUS_CODES } from 'node:http';
-import { CacheError, type CacheErrorCode, type WriteOutcome } from '@cache/core';
+import { CacheError, type CacheErrorCode, LoadError, type WriteOutcome } from '@cache/core';
 import { z } from '@hono/zod-openapi';
 import { HTTPException } from 'hono/http-exception';
 
@@ -123,6 +123,8 @@ const STATUS_OF: Readonly<Record<CacheErrorCode, number>> = {
 /** What a client is told of an error. An error that nobody planned for is a plain 500. */
 export function problemOf(error: unknown): ProblemError {
   if (error instanceof ProblemError) return error;
+  // A loader that knows what to answer.
+  if (error instanceof LoadError && error.cause instanceof ProblemError) return error.cause;
   if (error instanceof CacheError) return cacheProblem(error);
   if (error instanceof HTTPException) {
     const message = error.message === '' ? 'The request could not be used.' : error.message;

@@ -31,18 +31,27 @@ function sentence(errors: readonly ProblemPart[]): string {
   return `${first.path}: ${first.message}${more}`;
 }
 
+/** A header of an answer, as a route documents it. */
+// Not an interface: OpenAPI's own type has room for extensions, which an interface has not.
+export type DocumentedHeader = {
+  description: string;
+  schema: { type: 'string'; enum?: string[]; example?: string };
+};
+
 /** How a route documents an answer in JSON. */
 export interface JsonResponse<Schema extends z.ZodType> {
   readonly description: string;
   readonly content: { readonly 'application/json': { readonly schema: Schema } };
+  readonly headers: Record<string, DocumentedHeader>;
 }
 
-/** `200: json('What was found.', schema)`. */
+/** `200: json('What was found.', schema)`, with the headers of the answer where it has some. */
 export function json<Schema extends z.ZodType>(
   description: string,
   schema: Schema,
+  headers: Record<string, DocumentedHeader> = {},
 ): JsonResponse<Schema> {
-  return { description, content: { 'application/json': { schema } } };
+  return { description, content: { 'application/json': { schema } }, headers };
 }
 
 /** How a route documents a problem. */

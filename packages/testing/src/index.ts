@@ -53,6 +53,12 @@ export {
 } from './redis-sentinel.ts';
 export { type FaultOptions, type PlannedFault, STACK_FAULTS, type StackFault } from './schedule.ts';
 export { runningServers, type ServerCommand, ServerProcess } from './server-process.ts';
+export {
+  type ServiceProcess,
+  type ServiceProcessOptions,
+  startServiceProcess,
+} from './service-process.ts';
 export { type FaultyStack, type Stack, type StackOptions, startStack } from './stack.ts';
-export { isStartError, type Started, type StartOptions, startProgram } from './start-program.ts';
+export { isStartError, type StartOptions, startProgram } from './start-program.ts';
+export type { Paste, PasteParts, ShownService } from './start-text.ts';
 export { type SupabaseOptions, type SupabaseServer, startSupabase } from './supabase.ts';

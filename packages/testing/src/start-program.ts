@@ -5,29 +5,32 @@
  */
 import { once } from 'node:events';
 import { createServer } from 'node:net';
+import { relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DirectoryLock, lockDirectory } from './directory-lock.ts';
-import { type Embedded, EmbeddedError, type Environment, startEmbedded } from './embedded.ts';
+import { EmbeddedError, type Environment, startEmbedded } from './embedded.ts';
 import { ServerError } from './errors.ts';
+import { type Paste, type ShownService, startText } from './start-text.ts';
 import type { SupabaseOptions } from './supabase.ts';
 
 /** What {@link startProgram} takes. */
-export interface StartOptions<Service extends { close(): Promise<void> }> {
+export interface StartOptions {
   /** Where the data stays. */
   readonly directory: string;
   readonly migrations: SupabaseOptions['migrations'];
-  /** Loads the service, while its servers start: both take a second. */
-  readonly load: () => Promise<(env: Environment) => Promise<Service>>;
-  /** What is shown when all of it runs. */
-  readonly text: (started: Started<Service>) => string;
+  /** Variables of the service where its user sets none. */
+  readonly defaults?: Environment | undefined;
+  /** Loads what opens the service, while its servers start: both take a second. */
+  readonly load: () => Promise<(options: { readonly env: Environment }) => Promise<StartedService>>;
+  /** What is shown to try out when all of it runs. */
+  readonly paste: Paste;
   /** Calls what it is given at the first signal that asks for the end: `drainOnSignals` of @cache/http. */
   readonly onSignals: (shutdown: { readonly drain: (signal: string) => Promise<void> }) => void;
 }
 
-/** What runs. */
-export interface Started<Service> {
-  readonly embedded: Embedded;
-  readonly service: Service;
+/** A service of @cache/http, say. */
+interface StartedService extends ShownService {
+  close(): Promise<void>;
 }
 
 const FIRST_PORT = 3000;
@@ -41,9 +44,7 @@ const WATCHDOG_MS = 300;
  * Runs it. Where it does not start, nothing of it stays: a fault that its user can mend is told in
  * a line and ends the process with code 1, any other is thrown.
  */
-export async function startProgram<Service extends { close(): Promise<void> }>(
-  options: StartOptions<Service>,
-): Promise<void> {
+export async function startProgram(options: StartOptions): Promise<void> {
   /** Closed in the opposite order: the servers only when nothing is left to be written. */
   const opened: { close(): Promise<void> }[] = [];
   const close = async () => {
@@ -59,7 +60,7 @@ export async function startProgram<Service extends { close(): Promise<void> }>(
     },
   });
   try {
-    say(options.text(await starting));
+    say(await starting);
   } catch (error) {
     await close();
     if (!isStartError(error)) throw error;
@@ -75,10 +76,11 @@ export function isStartError(error: unknown): boolean {
   return isConfig || error instanceof EmbeddedError || error instanceof ServerError;
 }
 
-async function start<Service extends { close(): Promise<void> }>(
-  { directory, migrations, load }: StartOptions<Service>,
+/** Resolves to what is shown of it. */
+async function start(
+  { directory, migrations, defaults = {}, load, paste }: StartOptions,
   opened: { close(): Promise<void> }[],
-): Promise<Started<Service>> {
+): Promise<string> {
   const lock = await locked(directory);
   opened.push({ close: () => lock.release() });
   const [embedded, open] = await Promise.all([
@@ -88,9 +90,14 @@ async function start<Service extends { close(): Promise<void> }>(
     }),
     load(),
   ]);
-  const service = await open({ ...embedded.env, PORT: await portFor(embedded.env) });
+  const isSet = ([, value]: [string, string | undefined]) =>
+    value !== undefined && value.trim() !== '';
+  const given = Object.fromEntries(Object.entries(embedded.env).filter(isSet));
+  const port = await portFor(embedded.env);
+  const service = await open({ env: { ...defaults, ...given, PORT: port } });
   opened.push(service);
-  return { embedded, service };
+  const data = relative(process.cwd(), directory) || directory;
+  return startText({ embedded, service, paste, data, seconds: process.uptime() });
 }
 
 async function locked(directory: string): Promise<DirectoryLock> {

@@ -3,7 +3,8 @@
  * copying one a tenth of one; so each set of migrations is applied once per machine, under the
  * temporary directory, and never changed again.
  */
-import { cp, mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { cpSync } from 'node:fs';
+import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { temporaryDirectory } from './directory.ts';
@@ -37,7 +38,8 @@ export async function copyTemplate(
   }
   const now = new Date();
   await utimes(template, now, now);
-  await cp(template, target, { recursive: true });
+  // A thousand small files: the synchronous copy takes a quarter of the other one's CPU time.
+  cpSync(template, target, { recursive: true });
 }
 
 async function create(template: string, make: (directory: string) => Promise<void>): Promise<void> {

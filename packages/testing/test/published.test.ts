@@ -43,6 +43,8 @@ async function exec(
   const env = {
     ...process.env,
     NODE_OPTIONS: '',
+    // What is compiled in a folder that is new in every run is of no use to the next one.
+    NODE_DISABLE_COMPILE_CACHE: '1',
     DO_NOT_TRACK: '1',
     TURBO_TELEMETRY_DISABLED: '1',
     ...variables,

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Embedded, Environment } from '@cache/testing';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { startEmbedded } from '../../src/embedded.ts';
-import { openService } from '../../src/service.ts';
+import { openDemo } from '../../src/service.ts';
 import { lines } from '../support/lines.ts';
 
 let directory: string;
@@ -40,7 +40,7 @@ test('G1: what was said is there after the next start, also what Supabase did no
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(body),
     });
-  const service = await openService({ env: { ...first.env, PORT: '0' }, logger: lines() });
+  const service = await openDemo({ env: { ...first.env, PORT: '0' }, logger: lines() });
   await post(`${service.url}/conversations`, { id: 'kept' });
   await post(`${service.url}/conversations/kept/turns`, {
     id: 't',
@@ -54,7 +54,7 @@ test('G1: what was said is there after the next start, also what Supabase did no
   await first.close();
 
   const second = await start({});
-  const again = await openService({ env: { ...second.env, PORT: '0' }, logger: lines() });
+  const again = await openDemo({ env: { ...second.env, PORT: '0' }, logger: lines() });
   try {
     const answer = await fetch(`${again.url}/conversations/kept`);
     expect(await answer.json()).toMatchObject({

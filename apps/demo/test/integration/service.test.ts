@@ -7,7 +7,7 @@ import { type Stack, startProxy, startStack } from '@cache/testing';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createApp } from '../../src/app.ts';
 import { MIGRATIONS } from '../../src/embedded.ts';
-import { openService } from '../../src/service.ts';
+import { openDemo } from '../../src/service.ts';
 import { StoredTurns } from '../../src/stored-turns.ts';
 import { lines } from '../support/lines.ts';
 import { runMain } from '../support/program.ts';
@@ -75,7 +75,7 @@ describe('a configuration that can not be used stops the start with one line', (
   ];
 
   test.each(cases)('%o', async (own, why) => {
-    const opening = openService({ env: { ...env, PORT: '0', ...own }, logger: lines() });
+    const opening = openDemo({ env: { ...env, PORT: '0', ...own }, logger: lines() });
     const error: unknown = await opening.catch((thrown: unknown) => thrown);
     if (!(error instanceof ConfigError)) throw new Error('it should not have started');
     expect(error.message).toMatch(new RegExp(why));
@@ -87,7 +87,7 @@ describe('a configuration that can not be used stops the start with one line', (
     await once(other, 'listening');
     const address = other.address();
     const port = typeof address === 'object' ? String(address?.port) : '';
-    const opening = openService({ env: { ...env, PORT: port }, logger: lines() });
+    const opening = openDemo({ env: { ...env, PORT: port }, logger: lines() });
     await expect(opening).rejects.toThrow(/^HOST and PORT take .*EADDRINUSE.*$/);
     other.close();
   });

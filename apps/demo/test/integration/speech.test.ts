@@ -11,7 +11,7 @@ import {
   type Synthesis,
 } from '@cache/audio';
 import { type Cache, createCache, redis, supabase } from '@cache/core';
-import type { Router } from '@cache/http';
+import { listenerOf, type Router } from '@cache/http';
 import { type Stack, startStack } from '@cache/testing';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
@@ -21,7 +21,6 @@ import {
 } from '../../../../packages/http/test/support/route-coverage.ts';
 import { createApp } from '../../src/app.ts';
 import { MIGRATIONS } from '../../src/embedded.ts';
-import { listenerOf } from '../../src/service.ts';
 import { noSpeech, openSpeech, type Speech } from '../../src/speech/speech.ts';
 import { partOf } from '../support/documented-parts.ts';
 import { lines } from '../support/lines.ts';

@@ -1,7 +1,7 @@
 /** What `npm start` shows, and what a shell makes of it. */
 import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import { type StartText, startText } from '../../src/start-text.ts';
+import { type StartText, startText } from '../src/start-text.ts';
 
 const redis = { url: 'redis://:p%40ss@127.0.0.1:7000' };
 const supabase = { url: 'http://127.0.0.1:8000', secretKey: "it's $HOME" };
@@ -19,6 +19,7 @@ function shown(
   return startText({
     embedded: { env: {}, redis: undefined, supabase: undefined, ...embedded },
     service: { ...service, ...own },
+    paste: ({ url, api, admin }) => [`-i ${url}/things${api}`, `${url}/admin${admin}`],
     data: '.data',
     seconds: 1,
   });
@@ -57,6 +58,13 @@ describe('the line to paste into another shell', () => {
 
 test('every call to paste is silent about its progress', () => {
   const calls = shown({ redis, supabase }).match(/^ +curl .*$/gm) ?? [];
-  expect(calls).toHaveLength(4);
+  expect(calls).toHaveLength(2);
   expect(calls.filter((call) => !call.includes('curl -s '))).toEqual([]);
+});
+
+test('a call bears the token that it needs, and none where none is set', () => {
+  const text = shown({ env: { CACHE_METRICS_TOKEN: ' ' } }, { apiToken: 'secret' });
+  expect(text).toContain(`curl -s -i ${service.url}/things -H 'authorization: Bearer secret'`);
+  expect(text).toContain(`curl -s ${service.url}/admin -H 'authorization: Bearer made-up'`);
+  expect(shown({})).toContain(`curl -s -i ${service.url}/things\n`);
 });

@@ -1,10 +1,11 @@
 /**
- * What `npm start` shows once everything runs: where it is, what to paste, and one line that
- * gives another shell what this start made up. What the environment configures is not repeated:
- * it may be a secret of somebody's real project.
+ * What a program for a first look shows once everything runs: where it is, what to paste, and one
+ * line that gives another shell what this start made up. What the environment configures is not
+ * repeated: it may be a secret of somebody's real project.
  */
-import type { Environment, RedisServer, SupabaseServer } from '@cache/testing';
-import type { Service } from './service.ts';
+import type { Environment } from './embedded.ts';
+import type { RedisServer } from './redis.ts';
+import type { SupabaseServer } from './supabase.ts';
 
 /** The servers of this start's own, and what the service was configured with. */
 interface Servers {
@@ -13,21 +14,53 @@ interface Servers {
   readonly supabase: Pick<SupabaseServer, 'url' | 'secretKey'> | undefined;
 }
 
+/** Of the service: where it is and who gets in. */
+export interface ShownService {
+  readonly url: string;
+  readonly adminToken: string;
+  /** It was made up for this start. */
+  readonly adminTokenIsNew: boolean;
+  readonly apiToken: string | undefined;
+}
+
+/** Parts of the calls to paste: a header begins with a space, and is empty where none is needed. */
+export interface PasteParts {
+  readonly url: string;
+  /** Of the application's routes. */
+  readonly api: string;
+  /** Of the metrics. */
+  readonly metrics: string;
+  /** Of the administration. */
+  readonly admin: string;
+  /** The body is JSON. */
+  readonly json: string;
+}
+
+/** Calls for a first look, each after `curl -s`. */
+export type Paste = (parts: PasteParts) => readonly string[];
+
+/** What {@link startText} takes. */
 export interface StartText {
   readonly embedded: Servers;
-  readonly service: Pick<Service, 'url' | 'adminToken' | 'adminTokenIsNew' | 'apiToken'>;
+  readonly service: ShownService;
+  readonly paste: Paste;
   /** Where the data stays, as the user would write it. */
   readonly data: string;
   readonly seconds: number;
 }
 
-export function startText({ embedded, service, data, seconds }: StartText): string {
+/** @internal */
+export function startText({ embedded, service, paste, data, seconds }: StartText): string {
   const { redis, supabase, env } = embedded;
   const { url, adminToken, apiToken } = service;
-  const api = apiToken === undefined ? '' : ` -H 'authorization: Bearer ${apiToken}'`;
-  const metrics = env.CACHE_METRICS_TOKEN?.trim()
-    ? ` -H 'authorization: Bearer ${adminToken}'`
-    : '';
+  const admin = headerOf(`authorization: Bearer ${adminToken}`);
+  const calls = paste({
+    url,
+    api: apiToken === undefined ? '' : headerOf(`authorization: Bearer ${apiToken}`),
+    metrics: env.CACHE_METRICS_TOKEN?.trim() ? admin : '',
+    admin,
+    json: headerOf('content-type: application/json'),
+  });
   return [
     `Service      ${url}   (to browse: ${url}/docs)`,
     `Redis        ${redis?.url ?? (env.REDIS_URL === 'off' ? 'off' : 'as configured')}`,
@@ -38,10 +71,7 @@ export function startText({ embedded, service, data, seconds }: StartText): stri
     `Admin token  ${adminToken}`,
     '',
     'To paste:',
-    `  curl -s -i -X POST ${url}/conversations${api} -H 'content-type: application/json' -d '{"caller":"+49 30 1234567"}'`,
-    `  curl -s -i ${url}/callers/+49301234567${api}`,
-    `  curl -s ${url}/cache/metrics${metrics}`,
-    `  curl -s -X POST ${url}/admin/cache/sync -H 'authorization: Bearer ${adminToken}'`,
+    ...calls.map((call) => `  curl -s ${call}`),
     '',
     'For the programs and calls of the README, in another shell:',
     `  ${exportLine(embedded, service)}`,
@@ -50,8 +80,12 @@ export function startText({ embedded, service, data, seconds }: StartText): stri
   ].join('\n');
 }
 
+function headerOf(header: string): string {
+  return ` -H '${header}'`;
+}
+
 /** The variables that another shell of this user can't have yet. */
-function exportLine({ redis, supabase, env }: Servers, service: StartText['service']): string {
+function exportLine({ redis, supabase, env }: Servers, service: ShownService): string {
   const variables: Record<string, string | undefined> = {
     SUPABASE_URL: supabase?.url,
     SUPABASE_SECRET_KEY: supabase?.secretKey,

@@ -1,0 +1,6 @@
+/** The service alone, configured by its environment. What a container runs. */
+import { runService } from '@cache/http';
+import { pino } from 'pino';
+import { openAudiobooks } from './service.ts';
+
+await runService({ logger: pino({ base: null }), open: openAudiobooks });
