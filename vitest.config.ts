@@ -21,6 +21,8 @@ const config: ViteUserConfig = defineConfig({
     // processes that the tests start; what is compiled is found by its content, never stale.
     env: {
       NODE_COMPILE_CACHE: fileURLToPath(new URL('node_modules/.cache/node', import.meta.url)),
+      // Most databases of the tests live for seconds: compiling PGlite well costs more than it gains.
+      CACHE_TESTING_NODE_FLAGS: '--liftoff-only',
     },
     testTimeout: 20_000,
     hookTimeout: 30_000,

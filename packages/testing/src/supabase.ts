@@ -198,13 +198,18 @@ async function launchSomewhere(
   }
 }
 
+/** `CACHE_TESTING_NODE_FLAGS`: flags of Node.js for the process of PGlite, a space between two. */
+function nodeFlags(): readonly string[] {
+  return (process.env.CACHE_TESTING_NODE_FLAGS ?? '').split(' ').filter((flag) => flag !== '');
+}
+
 async function launch(settings: LiteSettings): Promise<ServerProcess> {
   // The program beside this file: TypeScript in the repository, JavaScript in the package.
   const program = new URL(`./lite-server${extname(import.meta.url)}`, import.meta.url);
   return await ServerProcess.start({
     name: 'Supabase (@supabase/lite)',
     command: process.execPath,
-    args: [fileURLToPath(program), JSON.stringify(settings)],
+    args: [...nodeFlags(), fileURLToPath(program), JSON.stringify(settings)],
     env: { LITE_TELEMETRY: '0', DO_NOT_TRACK: '1', NODE_OPTIONS: '' },
     ready: settings.mode === 'serve' ? /^ready$/m : /^migrated$/m,
   });
