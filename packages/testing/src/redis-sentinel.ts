@@ -41,7 +41,8 @@ export interface RedisSentinel extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-const PATIENCE_MS = 30_000;
+/** A Sentinel that was not scheduled for two seconds does nothing for thirty (its TILT mode). */
+const PATIENCE_MS = 75_000;
 const HOST = '127.0.0.1';
 
 /**

@@ -19,7 +19,7 @@ const LAST_RETRY_MS = 5000;
 export interface DrainerParts {
   readonly clock: Clock;
   readonly outbox: Outbox;
-  readonly flusher: Flusher;
+  readonly flusher: Pick<Flusher, 'flush'>;
   readonly intervalMs: number;
   /** How L2 is to be told at this moment. */
   readonly via: (patience: 'foreground' | 'background') => FlushVia;
@@ -34,6 +34,8 @@ export class Drainer {
   #next: Promise<FlushReport> | undefined;
   #retryMs = FIRST_RETRY_MS;
   #isRetrying = false;
+  /** The next drain takes along what L3 refused. */
+  #isAll = false;
   #cancel: (() => void) | undefined;
   #closed = false;
 
@@ -52,9 +54,9 @@ export class Drainer {
     if (outbox.filling || isPressed?.() === true) void this.drain();
   }
 
-  /** {@link drain}, with what L3 refused before. */
+  /** {@link drain}, with what L3 refused before: also what a drain under way is being refused. */
   drainAll(): Promise<FlushReport> {
-    this.#parts.outbox.unpark();
+    this.#isAll = true;
     return this.drain();
   }
 
@@ -88,6 +90,8 @@ export class Drainer {
     const { clock, outbox, flusher, via, onRun } = this.#parts;
     const start = clock.monotonic();
     this.#isRetrying = true;
+    if (this.#isAll) outbox.unpark();
+    this.#isAll = false;
     try {
       const report = await flusher.flush(outbox.unsynced(), via('background'));
       onRun(clock.monotonic() - start);

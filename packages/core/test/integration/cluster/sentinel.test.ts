@@ -3,7 +3,7 @@
  * two instances go on with the new one. Afterwards L3 is read with supabase-js alone.
  */
 import { type RedisSentinel, startRedisSentinel } from '@cache/testing';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 import type { RedisOptions } from '../../../src/index.ts';
 import { Load } from '../faults/load.ts';
 import { eventually, type Instance, Stage } from '../support.ts';
@@ -13,6 +13,8 @@ let sentinel: RedisSentinel;
 beforeAll(async () => {
   [stage, sentinel] = await Promise.all([Stage.start(), startRedisSentinel()]);
 });
+// A Sentinel that was starved waits for half a minute before it looks again.
+vi.setConfig({ testTimeout: 150_000 });
 afterEach(async () => {
   await stage.closeInstances();
 });
