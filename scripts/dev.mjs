@@ -70,6 +70,9 @@ const COMMANDS = {
   mutants: (args) => run([...source('apps/chaos/src/mutants.ts'), ...args]),
 };
 
+// Above the first command: it may end by a signal while the rest of this file waits for it.
+const SIGNAL_NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGTERM: 15 };
+
 const [name = '', ...rest] = process.argv.slice(2);
 const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
 if (command === undefined) {
@@ -154,8 +157,6 @@ function run([program, ...args], { output = 'inherit' } = {}) {
     });
   });
 }
-
-const SIGNAL_NUMBERS = { SIGHUP: 1, SIGINT: 2, SIGKILL: 9, SIGTERM: 15 };
 
 /** Passes signals on to the child, once each, and sees to it that it does not outlive us. */
 function guard(child, pid) {

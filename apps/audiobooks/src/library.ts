@@ -1,5 +1,6 @@
 /** The books in Supabase, as the SQL functions of this app's migration answer. */
 import { type SupabaseOptions, UnavailableError } from '@cache/core';
+import { ProblemError } from '@cache/http';
 import { z } from '@hono/zod-openapi';
 import * as schemas from './schemas.ts';
 
@@ -12,7 +13,6 @@ const placeSchema = z.object({
   revision: z.string(),
 });
 const storedSchema = placeSchema.extend({ ...schemas.listed.shape, audioKey: z.string() });
-const addedSchema = z.object({ audioId: z.int(), isNew: z.boolean() });
 
 /** Which text of which book, spoken by whom. */
 export type Place = z.infer<typeof placeSchema>;
@@ -25,6 +25,7 @@ export function openLibrary(client: NonNullable<SupabaseOptions['client']>) {
   async function ask<T>(name: string, args: object, schema: z.ZodType<T>, signal: AbortSignal) {
     const { data, error } = await client.rpc(`audiobooks_${name}`, args).abortSignal(signal);
     if (error === null) return schema.parse(data);
+    if (error.code === '23505') throw new ProblemError(409, 'Another book has this document.');
     throw new UnavailableError('the books in Supabase could not be asked', { cause: error });
   }
   return {
@@ -42,7 +43,7 @@ export function openLibrary(client: NonNullable<SupabaseOptions['client']>) {
     add: (place: Place, key: string, duration: number, signal: AbortSignal) => {
       const { bookId: book, voiceId: voice, segmentNum: segment, revision: of_revision } = place;
       const args = { book, voice, segment, of_revision, key, duration };
-      return ask('add_audio', args, addedSchema, signal);
+      return ask('add_audio', args, z.object({ audioId: z.int() }), signal);
     },
     audio: (audio: string, signal: AbortSignal) =>
       ask('audio', { audio }, orNone(storedSchema), signal),

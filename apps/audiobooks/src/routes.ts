@@ -13,6 +13,7 @@ import {
   noSuch,
   orUnknown,
   ProblemError,
+  problems,
   type Router,
   readRefusals,
   routesOf,
@@ -30,9 +31,7 @@ const listener = z.object({ userId: z.string().min(1).max(128), documentId: sche
 const list = reads.get('/tts/libro/{id}/audios', {
   summary: 'What of a book is spoken already',
   request: { params: byNumber, query: z.object({ voice: schemas.name }) },
-  responses: {
-    200: json('As the texts are now.', schemas.list, derivedHeaders),
-  },
+  responses: { 200: json('As the texts are now.', schemas.list, derivedHeaders) },
 });
 const make = writes.post('/tts/libro/{id}/audios', {
   summary: 'Has segments spoken: once, whoever and how many ask',
@@ -52,7 +51,7 @@ const show = reads.get('/books/{id}', {
 const edit = writes.put('/books/{id}', {
   summary: 'The book is this now; texts that are left out stay',
   request: { params: byNumber, body: jsonBody(schemas.newBook) },
-  responses: { 204: { description: 'It is.' } },
+  responses: { 204: { description: 'It is.' }, 409: problems[409] },
 });
 const where = reads.get('/progress/{userId}/{documentId}', {
   summary: 'Where a listener is',
@@ -62,9 +61,7 @@ const where = reads.get('/progress/{userId}/{documentId}', {
 const move = writes.put('/progress/{userId}/{documentId}', {
   summary: 'Where a listener is now, or was ago_ms milliseconds ago: the newest stands',
   request: { params: listener, body: jsonBody(schemas.newProgress) },
-  responses: {
-    200: json('What stands now.', schemas.progress, durableHeader),
-  },
+  responses: { 200: json('What stands now.', schemas.progress, durableHeader) },
 });
 
 export function routes(shelf: Shelf, popularity: Popularity, clock: Clock): Router {
@@ -99,7 +96,7 @@ export function routes(shelf: Shelf, popularity: Popularity, clock: Clock): Rout
     return c.json({ ...book, segmentos: revisiones.length }, 200);
   });
   router.openapi(edit, async (c) => {
-    await shelf.putBook(Number(c.req.valid('param').id), c.req.valid('json'), c.req.raw.signal);
+    await shelf.putBook(Number(c.req.valid('param').id), c.req.valid('json'));
     return c.body(null, 204);
   });
   router.openapi(where, async (c) => {

@@ -7,9 +7,12 @@ const DAY_MS = 86_400_000;
 export const name = z.string().regex(/^[\w.+-]{1,128}$/, 'takes letters, digits, and _ . + -');
 /** Of books and audios. */
 export const number = z.string().regex(/^[1-9]\d{0,14}$/, 'takes a whole number above 0');
-const text = z.string().trim().min(1);
+const text = z
+  .string()
+  .trim()
+  .regex(/^[^\0]+$/, 'takes text, and no U+0000');
 const milliseconds = z.int().nonnegative();
-const segment = z.int().min(1);
+const segment = z.int().min(1).max(10_000);
 
 export const book = z
   .object({ id: z.int(), documentId: z.string(), titulo: z.string(), autor: z.string() })

@@ -40,7 +40,7 @@ export async function openAudiobooks(options: OpenOptions) {
       const popularity = new Popularity({
         clock,
         threshold: popularAt,
-        make: ({ book, voice, segment }) => shelf.audio(book, voice, segment),
+        make: ({ book, voice, segment }, signal) => shelf.audio(book, voice, segment, signal),
       });
       const { fetch } = serviceApi({
         ...parts,

@@ -80,8 +80,9 @@ export function openShelf({ cache, library, speech, provider, clock }: ShelfPart
     }
     const speaking = () => haveSpoken(speech, requestOf(place, text), provider, { signal });
     const { key, durationMs = 0, expiresAt = clock.now() } = await spoken(speaking);
-    const { audioId, isNew } = await library.add(place, key, durationMs, signal);
-    if (isNew) await invalidateBookAudios(bookId);
+    // Also where the answer is lost: the list may have it by then.
+    const added = library.add(place, key, durationMs, signal);
+    const { audioId } = await added.finally(() => invalidateBookAudios(bookId));
     const audio = audible({ ...place, audioId, audioKey: key, durationMs });
     return { audio: cached(audio), expiresAt };
   }
@@ -97,17 +98,18 @@ export function openShelf({ cache, library, speech, provider, clock }: ShelfPart
     /** By its number or its document. */
     book: (name: string) => books.get(name),
 
-    async putBook(id: number, book: schemas.NewBook, signal: AbortSignal): Promise<void> {
-      await library.putBook(id, book, signal);
+    async putBook(id: number, book: schemas.NewBook): Promise<void> {
       // The name that its document had before bears the tag of its number, too.
       const names = [`book-${id}`, `book-${book.documentId}`];
-      await invalidations.invalidate([...names, `book_audios-${id}`]);
+      // Whoever hangs up, and an answer that is lost, do not take back what is written.
+      const put = library.putBook(id, book, AbortSignal.timeout(10_000));
+      await put.finally(() => invalidations.invalidate([...names, `book_audios-${id}`]));
     },
 
     list: (bookId: number, voiceId: string) => lists.lookup(`${bookId}:${voiceId}`),
 
     /** Of a segment as its text is now; made where nobody has asked for it. `undefined`: no such. */
-    async audio(name: string, voiceId: string, segmentNum: number): Promise<Audio | undefined> {
+    async audio(name: string, voiceId: string, segmentNum: number, abort?: AbortSignal) {
       const book = await books.get(name);
       const revision = book?.revisiones[segmentNum - 1];
       if (book === undefined || revision === undefined) return undefined;
@@ -121,7 +123,7 @@ export function openShelf({ cache, library, speech, provider, clock }: ShelfPart
           ttl(Math.max(1, expiresAt - clock.now()));
           return audio;
         },
-        { deadline: MAKING },
+        { deadline: MAKING, signal: abort },
       );
     },
 

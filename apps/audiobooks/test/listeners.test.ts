@@ -182,6 +182,12 @@ test('bad input: progress beyond the end of a book, before its beginning, and ne
   expect((await ask(a, 'GET', `/progress/u/${documentId}`)).status).toBe(404);
 });
 
+test('bad input: a document that another book has', async () => {
+  const { id, body } = await stage.book(a);
+  expect((await ask(a, 'PUT', `/books/${id + 100_000}`, body)).status).toBe(409);
+  expect((await ask(a, 'PUT', `/books/${id}`, { ...body, titulo: 'a\u0000b' })).status).toBe(400);
+});
+
 test('a book that is edited while its audio is made: the old audio is in no list, and the new one is made', async () => {
   const { id, documentId, body } = await stage.book(a, ['Antes.']);
   const gate = Promise.withResolvers<void>();

@@ -27,6 +27,10 @@ export class Shelf {
   readonly near: Near;
   readonly cleanup: Cleanup | undefined;
   readonly #background = new Set<Promise<void>>();
+  /** Copies on their way into a store that nobody waits for: a deletion does. */
+  readonly #copying = new Map<string, Promise<void>>();
+  /** Deletions so far: what was asked for before one may be what it deleted. */
+  #deletions = 0;
 
   constructor(options: ResolvedOptions, events: SpeechEvents) {
     this.#clock = options.clock;
@@ -54,12 +58,13 @@ export class Shelf {
 
   /** What the stores have. Throws `StoreError` where one of them can't say, and none has it. */
   async find(key: string, signal: AbortSignal | undefined): Promise<Found | undefined> {
+    const deletions = this.#deletions;
     let failure: unknown;
     try {
       const asked = this.#store?.get(key, { signal });
       const found = this.#found(await until(signal, asked), this.#store);
       if (found !== undefined) {
-        if (!found.isStale) this.near.set(key, found.clip);
+        if (!found.isStale && deletions === this.#deletions) this.near.set(key, found.clip);
         return found;
       }
     } catch (error) {
@@ -71,9 +76,9 @@ export class Shelf {
         durable.get(key, { signal: late }),
       );
       const found = this.#found(clip, durable);
-      if (found !== undefined && !found.isStale) {
+      if (found !== undefined && !found.isStale && deletions === this.#deletions) {
         this.near.set(key, found.clip);
-        this.#later(this.#put(this.#store, key, found.clip));
+        this.#copy(this.#store, key, found.clip);
       }
       if (found !== undefined) return found;
     }
@@ -84,13 +89,15 @@ export class Shelf {
   /** Never rejects: what could not be stored is told as an event. */
   async put(key: string, clip: Clip): Promise<boolean> {
     const isStored = await this.#put(this.#store, key, clip);
-    if (this.#durable !== undefined) this.#later(this.#put(this.#durable, key, clip));
+    this.#copy(this.#durable, key, clip);
     return isStored;
   }
 
   /** Throws `StoreError` where a store could not be told. */
   async delete(key: string): Promise<boolean> {
+    this.#deletions += 1;
     const wasNear = this.near.delete(key);
+    await this.#copying.get(key);
     const gone = await Promise.all(
       [this.#durable, this.#store].map((store) =>
         store === undefined
@@ -105,7 +112,9 @@ export class Shelf {
   /** All clips, or those of one tenant. How many went from the store. */
   async clear(tenant: string | undefined, signal: AbortSignal | undefined): Promise<number> {
     const isMeant = (clip: Clip) => tenant === undefined || clip.metadata.tenant === tenant;
+    this.#deletions += 1;
     this.near.clear(isMeant);
+    await Promise.all(this.#copying.values());
     const counts = [];
     for (const store of [this.#durable, this.#store]) {
       if (store !== undefined) counts.push(await clearStore(store, tenant, signal));
@@ -176,13 +185,15 @@ export class Shelf {
     }
   }
 
-  #later(work: Promise<unknown>): void {
-    const done = work.then(
-      () => {},
-      () => {},
-    );
+  /** Nobody waits for it, but who deletes the clip, and the end. */
+  #copy(store: ClipStore | undefined, key: string, clip: Clip): void {
+    if (store === undefined) return;
+    const done = this.#put(store, key, clip).then(() => {
+      this.#background.delete(done);
+      if (this.#copying.get(key) === done) this.#copying.delete(key);
+    });
     this.#background.add(done);
-    void done.then(() => this.#background.delete(done));
+    this.#copying.set(key, done);
   }
 }
 

@@ -200,6 +200,7 @@ export class Assembly {
       instance: id,
       fleet: shared.guard.fleet,
       bus,
+      others: this.others,
       shared: shared.guard.background,
       outbox: this.engine.outbox,
       repair: this.#repair,

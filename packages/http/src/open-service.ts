@@ -88,8 +88,13 @@ export async function openService<App extends Application>(
   const cache = createCache({ ...tiers, logger, clock });
   let app: App | undefined;
   const end = async (deadline: number) => {
-    for (const part of app?.closes ?? []) await part.close?.();
+    const faults: unknown[] = [];
+    for (const part of app?.closes ?? []) {
+      // One that fails holds up neither the others nor the cache, which has writes to save.
+      await Promise.resolve(part.close?.()).catch((fault: unknown) => faults.push(fault));
+    }
     await cache.close({ deadline });
+    if (faults.length > 0) throw faults[0];
   };
   try {
     app = await open({ cache, auth, logger, clock, l2: tiers.l2, supabase: { url, key } });
@@ -103,7 +108,8 @@ export async function openService<App extends Application>(
     const { adminToken, apiToken } = auth;
     return { url: server.url, cache, app, adminToken, adminTokenIsNew, apiToken, close };
   } catch (error) {
-    await end(0);
+    // Why it did not start is what its user has to know.
+    await end(0).catch(() => undefined);
     throw error;
   }
 }

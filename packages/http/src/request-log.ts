@@ -6,6 +6,7 @@ import { type Clock, type Logger, systemClock } from '@cache/core';
 import type { Context, MiddlewareHandler } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import type { FailedRequest } from './api.ts';
+import { ProblemError } from './problem.ts';
 
 export function requestLog(logger: Logger, clock: Clock = systemClock): MiddlewareHandler {
   return async (c, next) => {
@@ -36,7 +37,8 @@ function routeOf(c: Context): string {
 /** Why a request was answered with 5xx. The message of an error that nobody planned may hold values. */
 export function errorLog(logger: Logger): (error: unknown, request: FailedRequest) => void {
   return (error, { method, status }) => {
-    const expected = status === 503;
+    // A problem was thrown on purpose: where from says nothing that the request does not.
+    const expected = status === 503 || error instanceof ProblemError;
     const details = { method, status, error: described(error, !expected) };
     if (expected) logger.warn(details, 'unavailable');
     else logger.error(details, 'error');

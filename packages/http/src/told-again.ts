@@ -25,7 +25,6 @@ export class Invalidations {
   async invalidate(tags: readonly string[]): Promise<boolean> {
     try {
       await this.#cache.invalidateTags(tags);
-      for (const tag of tags) this.#owed.delete(tag);
       return true;
     } catch (error) {
       if (!isNoAnswer(error)) throw error;
@@ -35,17 +34,23 @@ export class Invalidations {
     }
   }
 
-  /** Nothing is told any more. */
-  close(): void {
+  /** What is owed is told once more, while the cache is still open; then nothing is told any more. */
+  async close(): Promise<void> {
     this.#isClosed = true;
     this.#cancel?.();
+    await this.#tell();
   }
 
   #tellLater(): void {
     if (this.#isClosed) return;
     this.#cancel?.();
-    this.#cancel = this.#clock.after(AGAIN_MS, () => {
-      this.invalidate([...this.#owed]).catch(() => undefined);
-    });
+    this.#cancel = this.#clock.after(AGAIN_MS, () => void this.#tell());
+  }
+
+  /** Not owed from before it is told: who fails with the same tag meanwhile owes it anew. */
+  async #tell(): Promise<void> {
+    const tags = [...this.#owed];
+    this.#owed.clear();
+    if (tags.length > 0) await this.invalidate(tags).catch(() => undefined);
   }
 }

@@ -46,14 +46,16 @@ async function run(until: string, env: Readonly<Record<string, string>>) {
 }
 
 test('several folders of migrations, defaults where nothing is set, and what to paste', async () => {
-  const { stdout, stderr } = await run('Ctrl-C', { GIVEN: 'by its user', MADE_UP: ' ' });
-  expect(stderr).toBe('');
+  const { code, stdout, stderr } = await run('Ctrl-C', { GIVEN: 'by its user', MADE_UP: ' ' });
+  expect([code, stderr]).toEqual([0, '']);
   expect(stdout).toContain(
     '{"GIVEN":"by its user","MADE_UP":"by default","first":200,"second":200}',
   );
   expect(stdout).toMatch(/^Redis {8}off$/m);
   expect(stdout).toMatch(/^Data {9}data$/m);
   expect(stdout).toMatch(/^ {2}curl -s http:\/\/127\.0\.0\.1:\d+\/things$/m);
+  // The service is closed before its servers are.
+  expect(stdout).toMatch(/SIGTERM: draining\..*\nclosed\nStopped\.\n$/s);
 }, 240_000);
 
 test('a fault that its user can mend is told in one line, with code 1, and nothing stays', async () => {

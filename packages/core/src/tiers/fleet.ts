@@ -5,6 +5,9 @@
  */
 import type { CallOptions } from './tier.ts';
 
+/** An instance that has not been heard of for so long is dead. Its heartbeat comes every second. */
+export const DEAD_AFTER_MS = 5000;
+
 export interface LivingInstance {
   readonly id: string;
   /** Since its last heartbeat. */

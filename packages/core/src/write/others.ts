@@ -18,8 +18,7 @@
 import type { Clock } from '../clock.ts';
 import { type Bus, DRAIN, type DrainAnswer, type Question } from '../coherence/bus.ts';
 import { TierError } from '../errors.ts';
-import type { SharedFleet } from '../tiers/fleet.ts';
-import { DEAD_AFTER_MS } from './upkeep.ts';
+import { DEAD_AFTER_MS, type SharedFleet } from '../tiers/fleet.ts';
 
 const AWAITED_MS = 30_000;
 /** Who was not heard for so long is gone, whatever became of it. */

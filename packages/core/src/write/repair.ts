@@ -120,13 +120,18 @@ export class Repair {
   }
 }
 
+/**
+ * The newest of each key; and beside it every one that speaks of what an operator decided, or of an
+ * erasure: whoever has just that version parked waits to hear of it.
+ */
 function newestPerKey(marks: readonly BypassMark[]): readonly Target[] {
-  const newest = new Map<AddressId, Target>();
+  const newest = new Map<string, Target>();
   for (const mark of marks) {
-    const there = newest.get(mark.address.id);
-    if (there === undefined || compareStamps(there.stamp, mark.stamp) < 0) {
-      newest.set(mark.address.id, mark);
-    }
+    const { address, stamp } = mark;
+    const isDecision = stamp.intent === Number.MAX_SAFE_INTEGER;
+    const name = isDecision ? `${stamp.version} ${address.id}` : address.id;
+    const there = newest.get(name);
+    if (there === undefined || compareStamps(there.stamp, stamp) < 0) newest.set(name, mark);
   }
   return [...newest.values()];
 }

@@ -3,7 +3,8 @@
  *  - lifts the floor under its own writes that went around L2;
  *  - sends again what L3 refused of it, where L2 said that L3 has another answer by now;
  *  - where it holds the lease, repairs everybody's bypass marks;
- *  - where it holds the lease, adopts what dead instances left pending.
+ *  - where it holds the lease, adopts what dead instances left pending;
+ *  - after Redis was emptied, asks the others, before somebody needs to know (others.ts).
  *
  * A lease only saves double work: two holders at once do harm to nobody. One round at a time; a
  * round that fails is tried again a second later.
@@ -12,17 +13,16 @@ import type { Clock } from '../clock.ts';
 import type { Bus } from '../coherence/bus.ts';
 import { CacheError, TierError } from '../errors.ts';
 import type { EventHub } from '../events.ts';
-import type { SharedFleet } from '../tiers/fleet.ts';
+import { DEAD_AFTER_MS, type SharedFleet } from '../tiers/fleet.ts';
 import type { SharedTier } from '../tiers/tier.ts';
 import { adopt } from './adopt.ts';
 import type { Flusher } from './flusher.ts';
+import type { Others } from './others.ts';
 import type { Outbox } from './outbox.ts';
 import type { Repair } from './repair.ts';
 
 const ROUND_MS = 1000;
 const LEASE_MS = 3000;
-/** An instance that has not been heard of for so long is dead. Its heartbeat comes every second. */
-export const DEAD_AFTER_MS = 5000;
 const ADOPT_EVERY_MS = 2000;
 
 export interface UpkeepParts {
@@ -30,6 +30,7 @@ export interface UpkeepParts {
   readonly instance: string;
   readonly fleet: SharedFleet;
   readonly bus: Pick<Bus, 'leave'>;
+  readonly others: Pick<Others, 'isTrusted' | 'isIndexWhole'>;
   readonly shared: SharedTier;
   readonly outbox: Outbox;
   readonly repair: Repair;
@@ -71,7 +72,7 @@ export class Upkeep {
   }
 
   async #run(): Promise<void> {
-    const { repair, shared, healthy } = this.#parts;
+    const { repair, shared, healthy, others } = this.#parts;
     if (!healthy()) return;
     await this.#attempt('own-repair', () => repair.own(shared));
     await this.#attempt('letters', () => this.#sendAnswered());
@@ -80,6 +81,8 @@ export class Upkeep {
       await repair.marks(shared);
       await this.#adopt();
     });
+    if (others.isTrusted) return;
+    await this.#attempt('others', async () => void (await others.isIndexWhole(ROUND_MS)));
   }
 
   /** Where nobody can say whose turn it is (one node of a Cluster is away), it is everybody's. */

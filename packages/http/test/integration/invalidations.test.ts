@@ -1,5 +1,5 @@
 /** What Redis could not be told of is told again until it is. */
-import { type Cache, createCache, memory, redis } from '@cache/core';
+import { type Cache, createCache, memory, redis, systemClock, UnavailableError } from '@cache/core';
 import {
   eventually,
   type Proxy as Pipe,
@@ -46,11 +46,65 @@ test('G3: cut off from Redis, this instance knows at once, and the others when i
   await until(() => cut.stats().tiers.l2.breaker.state === 'CLOSED', 'Redis answers again', 30_000);
   await eventually(async () => expect(await values.get('a')).toBe(2));
   expect(await invalidations.invalidate(['t'])).toBe(true);
-  invalidations.close();
+  await invalidations.close();
 });
 
-test('after its end nothing is told any more, and a fault that is no silence is thrown', async () => {
-  const invalidations = new Invalidations(cut);
-  await expect(invalidations.invalidate([''])).rejects.toThrow();
-  invalidations.close();
+/** A cache that hears tags when the test lets it, and a clock that is turned by hand. */
+function deaf() {
+  const told: { readonly tags: readonly string[]; readonly answer: (heard: boolean) => void }[] =
+    [];
+  const timers = new Set<() => void>();
+  const cache = {
+    invalidateTags: (tags: readonly string[]) =>
+      new Promise<{ readonly forgotten: number }>((resolve, reject) => {
+        const answer = (heard: boolean) =>
+          heard ? resolve({ forgotten: 0 }) : reject(new UnavailableError('Redis is away'));
+        told.push({ tags, answer });
+      }),
+  };
+  const clock = {
+    ...systemClock,
+    after: (_ms: number, run: () => void) => {
+      timers.add(run);
+      return () => void timers.delete(run);
+    },
+  };
+  const turn = () => {
+    for (const run of [...timers]) {
+      timers.delete(run);
+      run();
+    }
+  };
+  return { told, timers, turn, invalidations: new Invalidations(cache, clock) };
+}
+
+test('G3: what fails while an older one is told again is owed still', async () => {
+  const { told, turn, invalidations } = deaf();
+  const first = invalidations.invalidate(['t']);
+  told[0]?.answer(false);
+  expect(await first).toBe(false);
+  turn();
+  const second = invalidations.invalidate(['t']);
+  told[2]?.answer(false);
+  expect(await second).toBe(false);
+  told[1]?.answer(true);
+  await Promise.resolve();
+  turn();
+  expect(told.map(({ tags }) => tags)).toEqual([['t'], ['t'], ['t'], ['t']]);
+});
+
+test('its end tells once more what is owed, and nothing after that', async () => {
+  const { told, timers, turn, invalidations } = deaf();
+  const failing = invalidations.invalidate(['t']);
+  told[0]?.answer(false);
+  await failing;
+  const closed = invalidations.close();
+  told[1]?.answer(false);
+  await closed;
+  turn();
+  expect([told.length, timers.size]).toEqual([2, 0]);
+});
+
+test('a fault that is no silence is thrown', async () => {
+  await expect(new Invalidations(cut).invalidate([''])).rejects.toThrow();
 });

@@ -1,4 +1,6 @@
 /** A program for `start-program.test.ts`: its folders of migrations and its data, by its arguments. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { startProgram } from '../../src/index.ts';
 
 const [directory = '', ...migrations] = process.argv.slice(2);
@@ -25,12 +27,18 @@ await startProgram({
     };
     const seen = { GIVEN, MADE_UP, first: await rows('first'), second: await rows('second') };
     process.stdout.write(`${JSON.stringify(seen)}\n`);
+    const server = createServer().listen(Number(PORT), '127.0.0.1');
+    await once(server, 'listening');
     return {
       url: `http://127.0.0.1:${PORT}`,
       adminToken: 'boss',
       adminTokenIsNew: true,
       apiToken: undefined,
-      close: async () => void process.stdout.write('closed\n'),
+      close: async () => {
+        server.close();
+        await once(server, 'close');
+        process.stdout.write('closed\n');
+      },
     };
   },
   paste: ({ url }) => [`${url}/things`],

@@ -4,7 +4,7 @@
  */
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { systemClock } from '../../../src/index.ts';
-import { eventually, Stage, turn } from '../support.ts';
+import { eventually, Stage, turn, until } from '../support.ts';
 
 let stage: Stage;
 beforeAll(async () => {
@@ -79,6 +79,26 @@ it('G1: after Redis was emptied one question to the others is enough', async () 
   await stage.close(b);
   expect(await scope.flush()).toMatchObject(SURE);
   expect(a.cache.stats().bus.published).toBe(published);
+});
+
+it('G1: once everybody has drained into the new Redis, who falls silent later is not missed', async () => {
+  const way = await stage.proxyToRedis();
+  const a = await stage.ready();
+  const b = await stage.ready({ l2: { url: way.url } });
+  const call = stage.key('call');
+  await b.records.set(call, { n: 1 });
+  expect(await a.cache.sync()).toMatchObject(SURE);
+  const { published } = a.cache.stats().bus;
+  await stage.redis.flushall();
+  // It asks by itself, before somebody wants to know.
+  await until(() => a.cache.stats().bus.published > published, 'a question to the others');
+  const asked = a.cache.stats().bus.published;
+  await eventually(async () => {
+    expect(await a.cache.scope('call', call).flush()).toMatchObject(SURE);
+  });
+  way.cut();
+  expect(await a.cache.scope('call', call).flush()).toMatchObject(SURE);
+  expect(a.cache.stats().bus.published - asked).toBeLessThanOrEqual(1);
 });
 
 it('G1: what only another build can read is waiting for Supabase, and nobody else says that nothing is', async () => {

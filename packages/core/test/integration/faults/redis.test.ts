@@ -4,7 +4,7 @@
  */
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { HEARTBEAT_MS } from '../../../src/coherence/bus.ts';
-import { DEAD_AFTER_MS } from '../../../src/write/upkeep.ts';
+import { DEAD_AFTER_MS } from '../../../src/tiers/fleet.ts';
 import { eventually, type Instance, Stage, turn, turns, until } from '../support.ts';
 import { Load } from './load.ts';
 
