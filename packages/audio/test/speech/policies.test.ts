@@ -1,5 +1,5 @@
 /** How long clips are kept, which are, and what is made ahead of need. */
-import { type RedisServer, startRedis } from '@cache/testing';
+import { eventually, type RedisServer, startRedis } from '@cache/testing';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import {
   type ClipStore,
@@ -233,12 +233,16 @@ it('G5, G6: the clean-up goes on under load: the store stays within its limit, a
   };
   await Promise.all(instances.flatMap((speech) => Array.from({ length: 8 }, () => caller(speech))));
   const [a, b] = instances;
-  for (const speech of instances) await speech.cleanup();
+  // Nobody waits for a clip to be stored: those that were asked whether there is room at the same
+  // moment may go beyond the limit together, and the next run takes that away.
+  await eventually(async () => {
+    await a.cleanup();
+    expect((await b.stats()).store?.bytes).toBeLessThanOrEqual(maxBytes);
+  });
   const runs = [a, b].flatMap((speech) =>
     caches.events(speech).filter((event) => event.type === 'cleanup' && event.result === 'done'),
   );
   expect(runs.length).toBeGreaterThan(0);
-  expect((await b.stats()).store?.bytes).toBeLessThanOrEqual(maxBytes);
   // Some were found, or nothing would have been kept.
   expect(voice.calls.length).toBeLessThan(450);
 });
