@@ -16,11 +16,15 @@ export interface HeldValue {
   readonly unproven: boolean;
   /** Somebody wrote something newer, which this process has seen. */
   overtaken: boolean;
+  /** L3 refused it, and it is being sent again. */
+  isRetried?: true;
 }
 
 export interface HeldItem {
   item: LogItem;
   state: HeldState;
+  /** As of a value. */
+  isRetried?: true;
 }
 
 export interface HeldLog {
@@ -88,17 +92,26 @@ export function partOf(held: Held, state: HeldState): ValueWrite | LogWrite | un
 /** What L3 refused of it is unsynced again. */
 export function unparkAll(held: Held): void {
   const parts = held.kind === 'value' ? [held] : held.items.values();
-  for (const part of parts) if (part.state === 'parked') part.state = 'unsynced';
+  for (const part of parts) {
+    if (part.state !== 'parked') continue;
+    part.state = 'unsynced';
+    part.isRetried = true;
+  }
 }
 
-/** Whether L3 refused a write of this version, or one that an erasure up to it is about. */
+/**
+ * Whether L3 refused a write of this version, or one that an erasure up to it is about. Also one
+ * that is being sent again: it may have left before what the bus speaks of, and be refused once more.
+ */
 export function isParkedAt(held: Held, stamp: Stamp): boolean {
   const isErased = stamp.intent === Number.MAX_SAFE_INTEGER;
   const isAbout = (version: number) =>
     version === stamp.version || (isErased && version <= stamp.version);
-  if (held.kind === 'value') return held.state === 'parked' && isAbout(held.write.version);
-  for (const { item, state } of held.items.values()) {
-    if (state === 'parked' && isAbout(item.version)) return true;
+  const isRefused = ({ state, isRetried }: HeldValue | HeldItem) =>
+    state === 'parked' || (state === 'unsynced' && isRetried === true);
+  if (held.kind === 'value') return isRefused(held) && isAbout(held.write.version);
+  for (const one of held.items.values()) {
+    if (isRefused(one) && isAbout(one.item.version)) return true;
   }
   return false;
 }

@@ -13,7 +13,9 @@ const RULES = `
   grant all on public.rules to service_role;
   create function public.judge() returns trigger language plpgsql as $$
     begin
-      if exists (select from public.rules) and to_json(new)::text like '%666%' then
+      -- Only what was written: a version, an intent or a time may have these digits by chance.
+      if exists (select from public.rules)
+        and coalesce(to_jsonb(new) ->> 'value', to_jsonb(new) ->> 'item') like '%666%' then
         raise exception 'not on my watch';
       end if;
       return new;
