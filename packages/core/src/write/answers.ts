@@ -39,7 +39,11 @@ export function releasesOfValue(
 ): Release[] {
   const { namespace } = write.address;
   const { version, intent } = write;
-  const forget = () => outbox.discard(id, write);
+  const forget = () => {
+    outbox.discard(id, write);
+    // A read in between has united L1's copy with what the outbox still held.
+    removeCopy(id);
+  };
   switch (reply?.status) {
     case 'applied': {
       outbox.valueInL3(id, write);
@@ -98,6 +102,7 @@ export function releasesOfLog(
     );
     outbox.discard(id, { version: erasedTo, intent: 0 });
     outbox.discardItems(id, dropped);
+    if (dropped.size > 0) removeCopy(id);
   };
   const releases: Release[] = [{ tell: 'settle', settle, done }];
   const version = write.items.reduce(
