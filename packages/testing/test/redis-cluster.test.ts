@@ -1,5 +1,8 @@
 import { runningServers, startRedisCluster, startRedisSentinel } from '@cache/testing';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
+
+// Six servers are started, and one of them has to be missed, on machines that others use too.
+vi.setConfig({ testTimeout: 120_000 });
 
 const FOO = 12_182; // the slot of the key "foo"
 
