@@ -13,8 +13,7 @@ let sentinel: RedisSentinel;
 beforeAll(async () => {
   [stage, sentinel] = await Promise.all([Stage.start(), startRedisSentinel()]);
 });
-// A Sentinel that was starved waits for half a minute before it looks again.
-vi.setConfig({ testTimeout: 150_000 });
+vi.setConfig({ testTimeout: 120_000 });
 afterEach(async () => {
   await stage.closeInstances();
 });
