@@ -125,7 +125,7 @@ export function routes(shelf: Shelf, popularity: Popularity, clock: Clock): Rout
     const { held, value } = await shelf.progress.update(
       key,
       (now) => (now !== undefined && now.heard_at >= heard.heard_at ? undefined : heard),
-      options,
+      { ...options, at: heard.heard_at },
     );
     return c.json({ ...heard, ...value }, 200, { 'x-cache-durable': heldBy({ held }) });
   });

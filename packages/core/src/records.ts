@@ -56,6 +56,11 @@ export interface UpdateOptions<V> extends CallOptions {
   readonly initial?: V | undefined;
   /** A new life for the record. Default: the one it has. */
   readonly ttl?: Duration | undefined;
+  /**
+   * When what is written happened, in milliseconds since 1970; a time ahead is now. A `set` of
+   * since then stands, also one that this update could not see: it is on its way to L3. Default: now.
+   */
+  readonly at?: number | undefined;
 }
 
 export class Records<V> {
@@ -172,7 +177,7 @@ export class Records<V> {
       if (next === undefined) return unchanged(given);
       return this.#decided(next, options, live);
     };
-    const { receipt, result } = await this.#updated(address, decide, bounds);
+    const { receipt, result } = await this.#updated(address, decide, bounds, checkTime(options.at));
     return { ...receipt, value: result };
   }
 
@@ -222,11 +227,12 @@ export class Records<V> {
     address: Address,
     decide: (base: ValueWrite | undefined) => Decision<R> | Promise<Decision<R>>,
     bounds: CallBounds,
+    at?: number,
   ) {
     const until = this.#engine.clock.monotonic() + bounds.deadlineMs;
     const scope = this.#namespace.scopeOf(address.key);
     const work = this.#traced('cache.update', () =>
-      this.#engine.updates.update({ address, scope, decide, until }),
+      this.#engine.updates.update({ address, scope, decide, until, at }),
     );
     return this.#bounded(work, bounds, 'an update');
   }
@@ -333,6 +339,11 @@ export class Records<V> {
 
 function unchanged<V>(value: DeepReadonly<V> | undefined): Decision<DeepReadonly<V> | undefined> {
   return { write: false, result: value };
+}
+
+function checkTime(at: number | undefined): number | undefined {
+  if (at === undefined || (Number.isFinite(at) && at >= 0)) return at;
+  throw new ConfigError(`option "at" takes milliseconds since 1970, got ${at}`);
 }
 
 function checkTags(tags: readonly string[]): readonly string[] {

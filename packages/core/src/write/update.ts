@@ -27,7 +27,7 @@ import {
 import type { Payload, ValueWrite } from '../model/entry.ts';
 import type { Address, AddressId, Scope } from '../model/key.ts';
 import { versionOf } from '../model/known.ts';
-import type { Stamp } from '../model/version.ts';
+import { type Stamp, versionAt } from '../model/version.ts';
 import type { Ladder, Receipt } from './ladder.ts';
 import { settleThrough } from './values.ts';
 
@@ -49,6 +49,8 @@ export interface UpdateRequest<R> {
   readonly decide: (base: ValueWrite | undefined) => Decision<R> | Promise<Decision<R>>;
   /** When to give up competing, by the monotonic clock. */
   readonly until: number;
+  /** When what is written happened, by the wall clock. Absent: now. */
+  readonly at?: number | undefined;
 }
 
 export interface Updated<R> {
@@ -152,8 +154,9 @@ export class Updates {
     onWritten: (write: ValueWrite) => void,
   ): Promise<void> {
     let { seen, isSure } = base;
+    let above = 0;
     for (let round = 0; ; round += 1) {
-      const plan = await this.#plan(together, seen, isSure);
+      const plan = await this.#plan(together, seen, isSure, above);
       if (plan === 'unsure') {
         seen = await this.#durableBase(address);
         isSure = true;
@@ -168,6 +171,7 @@ export class Updates {
       }
       seen = swapped.current;
       isSure = true;
+      above = swapped.above ?? above;
       await this.#backOff(together, round);
     }
   }
@@ -180,6 +184,7 @@ export class Updates {
     together: readonly Waiting[],
     base: ValueWrite | undefined,
     isSure: boolean,
+    above: number,
   ): Promise<Plan | 'unsure'> {
     for (;;) {
       const decided: { one: Waiting; version: number }[] = [];
@@ -188,7 +193,7 @@ export class Updates {
       for (const one of this.#inTime(together)) {
         try {
           const decision = await this.#decision(one, current);
-          if (decision.write) current = this.#made(one.request, decision, current);
+          if (decision.write) current = this.#made(one.request, decision, current, above);
           decided.push({ one, version: versionOf(current) });
         } catch (error) {
           if (!isSure) return 'unsure';
@@ -210,11 +215,12 @@ export class Updates {
   }
 
   #made(
-    { address, scope }: UpdateRequest<unknown>,
+    { address, scope, at }: UpdateRequest<unknown>,
     { payload, expiresAt, tags }: Decision<unknown> & { readonly write: true },
     base: ValueWrite | undefined,
+    above: number,
   ): ValueWrite {
-    const stamp = this.#propose(base, address.id);
+    const stamp = this.#propose(base, address.id, above, at);
     return { kind: 'value', address, payload, expiresAt, scope, tags, ...stamp };
   }
 
@@ -230,10 +236,17 @@ export class Updates {
     return together.filter((one) => !one.isAnswered);
   }
 
-  #propose(base: ValueWrite | undefined, id: AddressId): Stamp {
+  /**
+   * What happened a while ago is above what it was made from, and no newer than its time: a `set`
+   * of since then, which may be on its way to L3, stands.
+   */
+  #propose(base: ValueWrite | undefined, id: AddressId, above: number, at?: number): Stamp {
     const { versions, outbox } = this.#ladder.parts;
     if (base !== undefined) versions.observe(base.version);
-    return versions.proposeStamp(Math.max(base?.version ?? 0, versionOf(outbox.floor(id))));
+    const floor = Math.max(base?.version ?? 0, versionOf(outbox.floor(id)), above);
+    const stamp = versions.proposeStamp(floor);
+    if (at === undefined) return stamp;
+    return { ...stamp, version: Math.min(stamp.version, Math.max(floor + 1, versionAt(at))) };
   }
 
   /** A settled copy of L2 is good enough to write upon: the swap compares. Everything else is L3's to say. */
@@ -272,7 +285,11 @@ export class Updates {
     until: number,
   ): Promise<
     | { readonly applied: true }
-    | { readonly applied: false; readonly current: ValueWrite | undefined }
+    | {
+        readonly applied: false;
+        readonly current: ValueWrite | undefined;
+        readonly above?: number;
+      }
   > {
     const { durable } = this.#ladder.parts;
     const { namespace } = write.address;
@@ -294,8 +311,9 @@ export class Updates {
         }
         if (reply.status === 'mismatch') return { applied: false, current: reply.current };
         // Expired or erased: proposed by a clock that is behind what was there.
-        this.#ladder.parts.versions.observe(await durable.maxVersion());
-        return { applied: false, current: base };
+        const above = await durable.maxVersion();
+        this.#ladder.parts.versions.observe(above);
+        return { applied: false, current: base, above };
       } catch (error) {
         const away = error instanceof TierError && error.reason !== 'data';
         if (!away) throw error;

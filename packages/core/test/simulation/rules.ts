@@ -193,7 +193,8 @@ export const RULES: Readonly<Record<ShownRule, Rule>> = {
   'backfill-quotes-cut': {
     why: 'What L3 said before a newer write was flushed and evicted must not be filled in after it.',
     faults: ['evict'],
-    schedules: 32,
+    schedules: 20,
+    from: 570,
   },
   'create-quotes-cut': {
     why: 'Between the look at L3 and the script, the log may have come, been flushed and been evicted.',
@@ -239,9 +240,9 @@ export const RULES: Readonly<Record<ShownRule, Rule>> = {
   },
   'own-write-counts-as-heard': {
     why: 'Of two own writes under way at once, the older may be acknowledged last: its copy must not stand in for the newer.',
-    faults: [],
+    faults: ['hiccup'],
     schedules: 20,
-    from: 1910,
+    from: 2390,
   },
   'erased-stays-erased': {
     why: 'A log created after a deletion, or settled by a flush, is whole: it has to know how far L3 erased, and own items that died must leave the outbox, or they are shown again.',

@@ -5,7 +5,8 @@
  */
 import type { ValueWrite } from '../../src/model/entry.ts';
 import type { Address } from '../../src/model/key.ts';
-import { compareStamps } from '../../src/model/version.ts';
+import { versionOf } from '../../src/model/known.ts';
+import { compareStamps, type Stamp, versionAt } from '../../src/model/version.ts';
 import type { CompareAndSetReply } from '../../src/tiers/tier.ts';
 import type { Instance } from './instance.ts';
 import { LOST, type Maybe } from './network.ts';
@@ -14,11 +15,14 @@ import { tellShared, valueWrite } from './writing.ts';
 
 const SAME_CALL_AGAIN = 4;
 const RUNS = 12;
+const LONGEST_AGO_MS = 5_000;
 
 export function* update(p: Instance, address: Address): Task {
   const { copies, outbox, versions, world, history } = p;
   const startedAt = world.now;
   const token = history.nextId();
+  // Of every fourth one, without a draw: the seeds of the rules stay what they are.
+  const ago = token % 4 !== 0 ? undefined : (token * 7919) % LONGEST_AGO_MS;
   const ticket = copies.enter(address.id);
   copies.move(address.id);
   try {
@@ -27,7 +31,7 @@ export function* update(p: Instance, address: Address): Task {
     let { base } = found;
     for (let attempt = 0; attempt < RUNS; attempt += 1) {
       if (base !== undefined) versions.observe(base.version);
-      const write = valueWrite(address, versions.proposeStamp(base?.version), false);
+      const write = valueWrite(address, stampOf(p, address, base, ago), false);
       const { version, intent } = write;
       const from = base?.intent ?? 0;
       history.propose({ verb: 'update', version, intent, base: from, token });
@@ -52,6 +56,19 @@ export function* update(p: Instance, address: Address): Task {
   } finally {
     copies.leave(ticket);
   }
+}
+
+/** What happened a while ago is above what it was made from, and below what happened since. */
+function stampOf(
+  { versions, outbox, world }: Instance,
+  { id }: Address,
+  base: ValueWrite | undefined,
+  ago: number | undefined,
+): Stamp {
+  if (ago === undefined) return versions.proposeStamp(base?.version);
+  const above = Math.max(base?.version ?? 0, versionOf(outbox.floor(id)));
+  const { intent } = versions.proposeStamp(above);
+  return { version: Math.max(above + 1, versionAt(world.now - ago)), intent };
 }
 
 function* compareAndSet(

@@ -161,6 +161,9 @@ it('a deadline or a ttl that is none is refused', async () => {
   await expect(
     Reflect.apply(a.records.update, a.records, [key, () => ({ n: 1 }), { deadline: -1 }]),
   ).rejects.toThrow(/deadline/);
+  await expect(a.records.update(key, () => ({ n: 1 }), { at: Number.NaN })).rejects.toThrow(
+    'option "at" takes milliseconds since 1970, got NaN',
+  );
 });
 
 it('G9: a wrong Redis password is a ConfigError of ready() that names the setting, not the password', async () => {

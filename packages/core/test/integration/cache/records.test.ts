@@ -1,7 +1,8 @@
 /** Every verb of records on real servers: what is stored, what is answered, and from where. */
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { ConflictError, type Records } from '../../../src/index.ts';
+import { ConflictError, type Records, systemClock } from '../../../src/index.ts';
+import { timeOfVersion } from '../../../src/model/version.ts';
 import { type Count, errorOf, eventually, type Instance, Stage, until } from '../support.ts';
 
 let stage: Stage;
@@ -111,6 +112,48 @@ it('G12: update reads, changes and writes through L3; undefined changes nothing'
   expect(
     await a.records.update(other, (c) => ({ n: (c?.n ?? 0) + 1 }), { initial: { n: 10 } }),
   ).toMatchObject({ value: { n: 11 } });
+});
+
+it('G4, G12: an update of what happened a while ago gives way to a set that it could not see', async () => {
+  const key = stage.key();
+  // What it proposes for now would be above the set.
+  const clock = { ...systemClock, now: () => Date.now() + 30_000 };
+  const ahead = await stage.ready({ clock });
+  const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const late = ahead.records.update(
+    key,
+    async (current) => {
+      asked.resolve();
+      await gate.promise;
+      return current === undefined ? { n: 1 } : undefined;
+    },
+    { at: Date.now() - 60_000 },
+  );
+  await asked.promise;
+  const { version } = await b.records.set(key, { n: 2 });
+  gate.resolve();
+  await late;
+  await b.cache.sync();
+  expect(await stage.row(key)).toMatchObject({ value: { n: 2 }, version });
+  await stage.converges(key, [ahead, b]);
+  await ahead.cache.close();
+});
+
+it('an update of what happened before a delete, or an erasure, is above it: there is nothing newer', async () => {
+  const key = stage.key('call');
+  const at = Date.now() - 60_000;
+  for (const gone of [
+    () => a.records.delete(key, { durability: 'through' }),
+    () => a.cache.scope('call', key).erase(),
+  ]) {
+    await gone();
+    await b.records.update(key, (current) => current ?? { n: 1 }, { at });
+    expect(await b.records.get(key)).toEqual({ n: 1 });
+    await stage.converges(key, [a, b]);
+  }
+  // A time that is ahead is now.
+  const { version } = await a.records.update(key, () => ({ n: 2 }), { at: Date.now() + 60_000 });
+  expect(timeOfVersion(version)).toBeLessThan(Date.now() + 30_000);
 });
 
 it('G1: an update upon a write that waits for L3 takes that write along', async () => {
