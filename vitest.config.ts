@@ -8,11 +8,24 @@ import { GuaranteesReporter } from './apps/chaos/src/guarantees/reporter.ts';
  */
 const conditions = ['@cache/source', 'node', 'import', 'default'];
 
+/**
+ * What starts no server of its own, or none that it harms, and changes nothing in its process: its
+ * files share processes, and what these have loaded.
+ */
+const together = [
+  'packages/core/test/{simulation,types,unit}/**/*.test.ts',
+  'packages/{audio,espeak,http}/test/**/*.test.ts',
+];
+const all = ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts'];
+
 const config: ViteUserConfig = defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions, externalConditions: conditions } },
   test: {
-    include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts'],
+    projects: [
+      { extends: true, test: { name: 'alone', include: all, exclude: together } },
+      { extends: true, test: { name: 'together', include: together, isolate: false } },
+    ],
     setupFiles: ['packages/testing/test/no-survivors.ts'],
     pool: 'forks',
     // More than cores: most of them wait, for a server to start or a fault to pass.

@@ -33,10 +33,10 @@ export async function openAudiobooks(options: OpenOptions) {
     keeps: 'the books',
     open: ({ l2, supabase, ...parts }) => {
       const { provider = espeak({ clock }) } = options;
-      const speech = openSpeech({ env, l2, provider, format: 'wav', policy: POLICY, clock });
+      const speech = openSpeech({ ...parts, env, l2, provider, format: 'wav', policy: POLICY });
       const auth = { persistSession: false, autoRefreshToken: false };
       const library = openLibrary(createClient(supabase.url, supabase.key, { auth }));
-      const shelf = openShelf({ ...parts, library, speech, provider });
+      const shelf = openShelf({ ...parts, library, speech: speech.cache, provider });
       const popularity = new Popularity({
         clock,
         threshold: popularAt,

@@ -184,6 +184,14 @@ test('source "GET /health": checks.redis_cache with connected, dbSize and info, 
   expect((await ask(a, 'GET', '/health')).body).toEqual({ status: 'ok' });
 });
 
+test('the metrics of speech are among those of the cache', async () => {
+  const authorization = `Bearer ${ADMIN}`;
+  const metrics = await fetch(`${a.url}/metrics`, { headers: { authorization } });
+  const text = await metrics.text();
+  expect(text).toMatch(/^audio_cache_syntheses_total/m);
+  expect(text).toMatch(/^cache_/m);
+});
+
 test('the embedded voice: what is fetched is a clip that plays', async () => {
   const provider = espeak();
   const spoken = await stage.open({ provider });

@@ -1,12 +1,11 @@
 /** The service: its cache, the CRM, the voice and the routes, on its environment. */
-import { exportSpeechMetrics } from '@cache/audio';
 import type { Logger } from '@cache/core';
 import { openService, type Service, type ServiceEnvironment } from '@cache/http';
 import { pino } from 'pino';
 import { createApp } from './app.ts';
 import { SimulatedCrm } from './crm.ts';
 import { crmFromEnv } from './crm-env.ts';
-import { openSpeech } from './speech/speech.ts';
+import { openSpoken } from './speech/speech.ts';
 
 export interface OpenOptions {
   readonly env: ServiceEnvironment;
@@ -25,8 +24,7 @@ export async function openDemo({
     logger,
     keeps: 'conversations',
     open: async ({ cache, auth, l2 }) => {
-      const speech = await openSpeech({ env, l2 });
-      exportSpeechMetrics({ ...speech, speech: speech.cache, registry: cache.registry });
+      const speech = await openSpoken({ env, l2, cache });
       const { fetch } = createApp({ cache, auth, logger, crm, speech });
       return { fetch, closes: [speech] };
     },

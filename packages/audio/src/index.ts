@@ -72,7 +72,7 @@ export {
   speechMetricNames,
 } from './metrics.ts';
 export type { Audio } from './new-clip.ts';
-export { type OpenSpeechOptions, openSpeech } from './open-speech.ts';
+export { type OpenedSpeech, type OpenSpeechOptions, openSpeech } from './open-speech.ts';
 export { Popularity, type PopularityOptions, type Segment } from './popularity.ts';
 export type { Prices } from './prices.ts';
 export {

@@ -1,60 +1,94 @@
 /**
- * The speech cache of a service, as its environment says, in front of a voice that the service has.
+ * The speech cache of a service, as its environment says, in front of a voice that the service has
+ * and closes.
  *
  * Where clips are kept: in files where `AUDIO_CACHE_DIR` is set, because a disk is large and
  * survives everything; otherwise in the Redis of L2, which all instances share; in files as well
  * where there is none. Instances that share a Redis speak each sentence once between them, wherever
  * they keep it.
  */
-import type { CacheOptions, Clock } from '@cache/core';
+import type { Cache, CacheOptions, Clock } from '@cache/core';
 import { ClipCompression } from './clip-compression.ts';
 import { audioFromEnv } from './config.ts';
 import type { SpeechPolicies } from './content-types.ts';
 import { createFileStore } from './create-file-store.ts';
 import type { FormatName } from './formats.ts';
+import { exportSpeechMetrics } from './metrics.ts';
 import type { Provider } from './provider.ts';
 import { redisFleet } from './redis-fleet.ts';
 import { redisStore } from './redis-store.ts';
 import { createSpeechCache, type SpeechCache } from './speech-cache.ts';
+import type { ClipStore } from './store.ts';
 
 /** What {@link openSpeech} takes. */
 export interface OpenSpeechOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly provider: Provider;
-  /** Where a request says nothing. */
-  readonly format: FormatName;
   /** Of the cache: where its Redis is. */
   readonly l2?: CacheOptions['l2'];
+  /** The cache of the service, whose metrics those of speech join. Default: they are not exported. */
+  readonly cache?: Pick<Cache, 'registry'> | undefined;
+  /** Who speaks where a request says nothing. */
+  readonly provider?: Pick<Provider, 'name'> | undefined;
+  /** Where a request says nothing. */
+  readonly model?: string | undefined;
+  /** Where a request says nothing. */
+  readonly format?: FormatName | undefined;
   /** What the environment does not say: by content type, and how long a clip may be. */
   readonly policy?: Pick<SpeechPolicies, 'ttls' | 'maxClipBytes'> | undefined;
   readonly clock?: Clock | undefined;
 }
 
-/** Throws `ConfigError`, in one line. The provider is not closed with it. */
-export function openSpeech(options: OpenSpeechOptions): SpeechCache {
-  const { env, provider, format, l2, policy, clock } = options;
-  const { enabled, redis, files, prices, ...settings } = audioFromEnv(env);
-  const requests = { provider: provider.name, format };
-  if (!enabled) return createSpeechCache({ requests, memory: { maxBytes: 0 }, clock });
+/** A speech cache, with what its administration and its metrics tell of it. */
+export interface OpenedSpeech {
+  readonly cache: SpeechCache;
+  /** False: everything is spoken anew. */
+  readonly enabled: boolean;
+  readonly store: ClipStore | undefined;
+  readonly compression: ClipCompression | undefined;
+  /** Of clips, where nothing else says. `undefined`: nothing is kept. */
+  readonly ttlSeconds: number | undefined;
+  /** What money is counted in. `undefined`: no prices were given. */
+  readonly currency: string | undefined;
+  close(): Promise<void>;
+}
+
+/** Throws `ConfigError`, in one line. */
+export function openSpeech(options: OpenSpeechOptions): OpenedSpeech {
+  const opened = open(options);
+  const registry = options.cache?.registry;
+  if (registry !== undefined) exportSpeechMetrics({ ...opened, speech: opened.cache, registry });
+  return opened;
+}
+
+function open(options: OpenSpeechOptions): OpenedSpeech {
+  const { env, provider, model, format, l2, policy, clock } = options;
+  const { enabled, redis, files, prices, lookupMs, ...settings } = audioFromEnv(env);
+  const common = { requests: { provider: provider?.name, model, format }, prices, clock };
+  const currency = prices?.currency;
+  if (!enabled) {
+    const cache = createSpeechCache({ ...common, memory: { maxBytes: 0 } });
+    const nothing = { store: undefined, compression: undefined, ttlSeconds: undefined };
+    return { cache, enabled, currency, ...nothing, close: () => cache.close() };
+  }
   const compression = new ClipCompression(settings.compression);
   const url = redisUrl(l2);
   const isInRedis = url !== undefined && !files.isChosen;
   const { dir, maxBytes } = files;
-  const kept = isInRedis
-    ? { ttl: redis.ttlSeconds, bytes: redis.maxSizeMb * 1024 * 1024 }
-    : { ttl: files.ttlSeconds, bytes: maxBytes };
-  return createSpeechCache({
-    store: isInRedis
-      ? redisStore({ url, compression, clock })
-      : createFileStore({ dir, maxBytes, compression, ...(clock && { clock }) }),
+  const { ttlSeconds } = isInRedis ? redis : files;
+  const store = isInRedis
+    ? redisStore({ url, compression, timeout: lookupMs, clock })
+    : createFileStore({ dir, maxBytes, compression, ...(clock && { clock }) });
+  const cache = createSpeechCache({
+    ...common,
+    store,
     fleet: url === undefined ? undefined : redisFleet({ url, clock }),
     compression,
-    policy: { ...policy, ttl: `${kept.ttl}s` },
-    cleanup: { maxBytes: kept.bytes },
-    prices,
-    requests,
-    clock,
+    policy: { ...policy, ttl: `${ttlSeconds}s` },
+    cleanup: { maxBytes: isInRedis ? redis.maxSizeMb * 1024 * 1024 : maxBytes },
+    lookupTimeout: lookupMs,
   });
+  const close = () => cache.close();
+  return { cache, enabled, store, compression, ttlSeconds, currency, close };
 }
 
 /** Of a single Redis: a Cluster or Sentinels are not spoken to for speech. */

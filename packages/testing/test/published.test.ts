@@ -43,8 +43,8 @@ async function exec(
   const env = {
     ...process.env,
     NODE_OPTIONS: '',
-    // What is compiled in a folder that is new in every run is of no use to the next one.
-    NODE_DISABLE_COMPILE_CACHE: '1',
+    // What is compiled in a folder that is new in every run is of use only within it.
+    NODE_COMPILE_CACHE: join(folder, '.compiled'),
     DO_NOT_TRACK: '1',
     TURBO_TELEMETRY_DISABLED: '1',
     ...variables,
@@ -71,11 +71,9 @@ async function lockedVersion(name: string, by: string): Promise<string> {
   return (await manifestIn(found)).version ?? '';
 }
 
-async function pack(name: string): Promise<string> {
-  const source = join(repository, 'packages', name);
-  await exec('npm', ['pack', '--silent', '--pack-destination', folder], source);
-  const [tarball] = globSync(`cache-${name}-*.tgz`, { cwd: folder });
-  return `file:./${tarball}`;
+async function pack(): Promise<void> {
+  const which = packages.flatMap((name) => ['--workspace', `packages/${name}`]);
+  await exec('npm', ['pack', '--silent', '--pack-destination', folder, ...which], repository);
 }
 
 /** What somebody's package.json would say who uses all of them, and TypeScript. */
@@ -83,7 +81,8 @@ async function consumer(): Promise<object> {
   const tarballs: Record<string, string> = {};
   const overrides: Record<string, string> = {};
   for (const name of packages) {
-    tarballs[`@cache/${name}`] = await pack(name);
+    const [tarball] = globSync(`cache-${name}-*.tgz`, { cwd: folder });
+    tarballs[`@cache/${name}`] = `file:./${tarball}`;
     const { dependencies = {} } = await manifestIn(join(repository, 'packages', name));
     for (const dependency of Object.keys(dependencies)) {
       if (dependency.startsWith('@cache/')) continue;
@@ -102,6 +101,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'cache-published-'));
   const build = ['run', 'build', '--filter=./packages/*', '--output-logs=errors-only'];
   await exec(join(repository, 'node_modules/.bin/turbo'), build, repository);
+  await pack();
   await writeFile(join(folder, 'package.json'), JSON.stringify(await consumer()));
   const quiet = ['--no-audit', '--no-fund', '--loglevel=error'];
   await exec('npm', ['install', '--prefer-offline', '--ignore-scripts', ...quiet], folder);

@@ -21,7 +21,7 @@ import {
 } from '../../../../packages/http/test/support/route-coverage.ts';
 import { createApp } from '../../src/app.ts';
 import { MIGRATIONS } from '../../src/embedded.ts';
-import { noSpeech, openSpeech, type Speech } from '../../src/speech/speech.ts';
+import { noSpeech, openSpoken, type Speech } from '../../src/speech/speech.ts';
 import { partOf } from '../support/documented-parts.ts';
 import { lines } from '../support/lines.ts';
 
@@ -342,7 +342,7 @@ describe('conversations', () => {
 
 test('switched off, everything is spoken anew and nothing is kept', async () => {
   const env = { AUDIO_CACHE_ENABLED: 'false', SPEECH_PROVIDER: 'off' };
-  const off = await openSpeech({ env });
+  const off = await openSpoken({ env });
   const mutable = { ...off, voice: { provider, model: 'm', format: 'pcm', voice: 'ada' } } as const;
   const offApp = await appWith(mutable);
   for (const source of ['miss', 'miss']) {
@@ -356,7 +356,7 @@ test('switched off, everything is spoken anew and nothing is kept', async () => 
 test('clips are kept in files where a directory is named, in Redis otherwise, and in files without it', async () => {
   const l2 = redis({ url: stack.redis.url });
   const storeOf = async (env: Record<string, string>, at?: typeof l2) => {
-    const speech = await openSpeech({ env: { SPEECH_PROVIDER: 'off', ...env }, l2: at });
+    const speech = await openSpoken({ env: { SPEECH_PROVIDER: 'off', ...env }, l2: at });
     await speech.close();
     return speech.store?.name;
   };

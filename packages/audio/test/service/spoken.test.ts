@@ -76,7 +76,7 @@ test('an answer has its media type, its source and its key, and its length where
 test('opened by its environment without a cache, it speaks each time', async () => {
   const provider = voice();
   const env = { AUDIO_CACHE_ENABLED: 'false' };
-  await using speech = openSpeech({ env, provider, format: 'pcm_16000' });
+  await using speech = openSpeech({ env, provider, format: 'pcm_16000' }).cache;
   await haveSpoken(speech, REQUEST, provider);
   await haveSpoken(speech, REQUEST, provider);
   expect(provider.asked).toBe(2);
