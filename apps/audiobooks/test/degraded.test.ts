@@ -1,6 +1,6 @@
 /** Without Redis the service goes on, slower, and says so; and what Supabase has that is wrong. */
 import { randomUUID } from 'node:crypto';
-import { eventually } from '@cache/testing';
+import { eventually, startProxy } from '@cache/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Service } from './support.ts';
 import { ADMIN, ask, idsIn, make, Stage, segmentsIn } from './support.ts';
@@ -16,6 +16,9 @@ afterAll(() => stage[Symbol.asyncDispose]());
 
 const health = (service: Service) =>
   ask(service, 'GET', '/health', undefined, { authorization: `Bearer ${ADMIN}` });
+
+const listOf = (service: Service, book: number) =>
+  ask(service, 'GET', `/tts/libro/${book}/audios?voice=es-mx`);
 
 test('source "Compresión de metadata": a long book is smaller in Redis than as JSON', async () => {
   const texts = Array.from({ length: 300 }, (_, n) => `Parte ${n}.`);
@@ -43,9 +46,6 @@ test('a row of another program that does not parse is refused by name, and a wri
 test('source "Redis no está conectado": everything goes on without it, and /health and the log say so', async () => {
   const { id, documentId } = await stage.book(a);
   const [audio] = idsIn(await make(a, id, [1]));
-  const listOf = (service: Service) => ask(service, 'GET', `/tts/libro/${id}/audios?voice=es-mx`);
-  expect(segmentsIn(await listOf(a))).toEqual([1]);
-  const dump = await stage.stack.redis.snapshot();
   await stage.stack.redis.kill();
   const path = `/progress/${randomUUID()}/${documentId}`;
   const at = { voice_id: 'es-mx', segment_id: 2, intra_ms: 10 };
@@ -60,16 +60,28 @@ test('source "Redis no está conectado": everything goes on without it, and /hea
   expect((await ask(a, 'GET', path)).body).toMatchObject(at);
   expect((await ask(a, 'GET', `/tts/audio/${audio}`)).status).toBe(200);
   expect((await make(a, id, [2])).status).toBe(200);
-  expect(segmentsIn(await listOf(a))).toEqual([1, 2]);
+  expect(segmentsIn(await listOf(a, id))).toEqual([1, 2]);
   expect(stage.warnings.length).toBeGreaterThan(0);
+  await stage.stack.redis.restart();
+});
 
-  // And what Redis could not be told of, it is told when it is back, with the old list in it.
-  await stage.stack.redis.restart({ from: dump });
+test('what Redis could not be told of, it is told when it answers again, with the old list in it', async () => {
+  await using line = await startProxy(stage.stack.redis.port);
+  const cut = await stage.open({ redis: line.through(stage.stack.redis.url) });
   const other = await stage.open();
+  const { id } = await stage.book(cut);
+  await make(cut, id, [1]);
+  expect(segmentsIn(await listOf(cut, id))).toEqual([1]);
+  expect(segmentsIn(await listOf(other, id))).toEqual([1]);
+  line.cut();
   await eventually(async () => {
-    expect((await health(a)).body).toMatchObject({ status: 'ok' });
-    expect(segmentsIn(await listOf(other))).toEqual([1, 2]);
+    const checks = { redis_cache: { connected: false } };
+    expect((await health(cut)).body).toMatchObject({ checks });
   });
+  expect((await make(cut, id, [2])).status).toBe(200);
+  expect(segmentsIn(await listOf(other, id))).toEqual([1]);
+  line.heal();
+  await eventually(async () => expect(segmentsIn(await listOf(other, id))).toEqual([1, 2]));
 });
 
 test('started without any Redis, the service answers all the same', async () => {
