@@ -64,7 +64,11 @@ export class Truth {
     return new Map(entriesSchema.parse(rows).map((entry) => [entry.key, entry]));
   }
 
-  /** Notes of what was acknowledged, and is in Supabase by now. */
+  /**
+   * Notes of what was acknowledged, and is in Supabase by now. Of a log that somebody wanted ended
+   * and that has nothing nobody looks for more, whatever he was told: an erasure without an answer
+   * may have come true.
+   */
   async look(ledger: Ledger): Promise<void> {
     const unsaved = [...ledger.unsaved()];
     const keysOf = (space: string) => [
@@ -73,9 +77,11 @@ export class Truth {
     const logs = await this.logs(keysOf('turns'));
     const states = await this.entries('states', keysOf('states'));
     for (const [attempt, { space, key, end }] of unsaved) {
+      const ids = logs.get(key) ?? [];
+      const isEnded = end?.outcome === 'acknowledged' || (end !== undefined && ids.length === 0);
       const isThere =
         space === 'turns'
-          ? logs.get(key)?.includes(attempt.id) === true || end?.outcome === 'acknowledged'
+          ? isEnded || ids.includes(attempt.id)
           : (states.get(key)?.version ?? 0) >= attempt.version;
       if (isThere) ledger.saved(attempt);
     }

@@ -8,7 +8,7 @@ import { Stage, until } from '../support.ts';
 import { Directories, segmentsIn, Writer, type WriterOptions } from './support.ts';
 
 /** `CACHE_JOURNAL_ROUNDS=50` for the long run; `CACHE_JOURNAL_SEED` is the first one's. */
-const ROUNDS = Number(process.env.CACHE_JOURNAL_ROUNDS ?? 10);
+const ROUNDS = Number(process.env.CACHE_JOURNAL_ROUNDS ?? 6);
 const FIRST_SEED = Number(process.env.CACHE_JOURNAL_SEED ?? 1);
 
 const directories = new Directories();

@@ -26,8 +26,8 @@ import {
 } from './support.ts';
 
 const SHARDS = 2;
-const SEEDS = 21;
-const COMMANDS = 1000;
+const SEEDS = 14;
+const COMMANDS = 700;
 
 class VisibleModel extends SharedModel {
   versionAt(of: Address): number {

@@ -12,7 +12,7 @@ import { DurableModel } from '../../model/durable-model.ts';
 import { Dice } from './dice.ts';
 import { bytes, json, type L3, shown, startL3, textOf } from './l3.ts';
 
-const COMMANDS = 250;
+const COMMANDS = 170;
 const HOUR = 3_600_000;
 const NOTES = 6;
 const KEYS = ['a', 'é', '\uffff', '😀', 'z'].map((key) => address('derived', key));

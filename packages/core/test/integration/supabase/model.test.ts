@@ -15,7 +15,7 @@ import { DurableModel } from '../../model/durable-model.ts';
 import { Dice } from './dice.ts';
 import { bytes, item, json, type L3, log, shown, startL3, textOf, value } from './l3.ts';
 
-const COMMANDS = 300;
+const COMMANDS = 200;
 const KEYS = ['a', 'ab', 'é', '\uffff', '😀', 'z'];
 const IDS = ['1', '2', '3', '\uffff', '😀', '6', '7'];
 const TAGS = ['red', 'blue', 'gr"ün'];
