@@ -3,6 +3,7 @@
  * Without `--url` on servers and instances of its own; then Supabase is read past the cache, and
  * every turn has to be there.
  */
+import { availableParallelism } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { AudioCacheStats } from '@cache/audio';
@@ -26,6 +27,11 @@ const EXAMPLE = fileURLToPath(new URL('../data/calls.jsonl', import.meta.url));
 /** Calls that are looked at again when nothing near has them any more. */
 const REVISITED = 100;
 const ERRORS_SHOWN = 5;
+/**
+ * Calls are played without the pauses of people, by processes on this very machine: with more at
+ * once they take as long, and what is measured is how they wait for each other.
+ */
+const AT_ONCE = Math.min(256, 2 * availableParallelism());
 /** What no caller asks for. */
 const BESIDE: readonly string[] = ['metrics', 'sync', 'forget'];
 
@@ -45,7 +51,7 @@ const program = new Command('replay')
   .option('--url <urls...>', 'instances that are there; default: servers and instances of its own')
   .option('--token <token>', 'for --url: the admin token, or the API token')
   .option('--instances <n>', 'without --url: how many instances', whole(16), 2)
-  .option('--concurrency <n>', 'calls at once', whole(256), 8)
+  .option('--concurrency <n>', 'calls at once', whole(256), AT_ONCE)
   .option('--speak', 'what the agent says is spoken, heard, and accounted for')
   .option(
     '--price <amount>',

@@ -52,6 +52,9 @@ export interface OpenedSpeech {
   close(): Promise<void>;
 }
 
+/** No request has this key. */
+const NO_CLIP = '0'.repeat(64);
+
 /** Throws `ConfigError`, in one line. */
 export function openSpeech(options: OpenSpeechOptions): OpenedSpeech {
   const opened = open(options);
@@ -87,6 +90,8 @@ function open(options: OpenSpeechOptions): OpenedSpeech {
     cleanup: { maxBytes: isInRedis ? redis.maxSizeMb * 1024 * 1024 : maxBytes },
     lookupTimeout: lookupMs,
   });
+  // Who hears the first sentence does not wait for a directory or a connection to be opened.
+  void store.get(NO_CLIP).catch(() => undefined);
   const close = () => cache.close();
   return { cache, enabled, store, compression, ttlSeconds, currency, close };
 }
