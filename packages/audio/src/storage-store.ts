@@ -173,9 +173,10 @@ class StorageStore implements ClipStore {
     if (last > 0 && (await this.#isHeld(last))) return undefined;
     const mine = last + 1;
     const { error } = await this.#write(lockOf(mine), `${this.#clock.now()}`, false);
-    if (error !== null) return undefined;
     const locks = await this.#locks();
-    if (locks.at(-1) !== mine) return undefined;
+    // That nobody may write, or that it failed, is no other one who cleans up.
+    if (error !== null && !locks.includes(mine)) throw refusal(error);
+    if (error !== null || locks.at(-1) !== mine) return undefined;
     const over = locks.slice(0, -1).map(lockOf);
     if (over.length > 0) await this.#ask({}, () => this.#bucket.remove(over)).catch(() => null);
     return mine;
@@ -237,10 +238,12 @@ class StorageStore implements ClipStore {
     const { data, error } = await ask();
     if (error === null || error === undefined) return data;
     if (mayMiss && isMissing(error)) return null;
-    throw new StoreError('unavailable', 'Supabase Storage did not do what it was asked', {
-      cause: error,
-    });
+    throw refusal(error);
   }
+}
+
+function refusal(cause: unknown): StoreError {
+  return new StoreError('unavailable', 'Supabase Storage did not do what it was asked', { cause });
 }
 
 function pathOf(key: string): string {

@@ -101,6 +101,22 @@ it('one at a time cleans up; who died at it stops nobody for more than a minute'
   expect(await store.exclusively(async () => {})).toBe(true);
 });
 
+it('who may not write is told so, and not that somebody else cleans up', async () => {
+  const { storage } = clientWith(SECRET);
+  const from = (name: string): StorageBucket => {
+    const bucket = storage.from(name);
+    return {
+      upload: async () => ({ data: null, error: new Error('over quota') }),
+      download: (...args) => bucket.download(...args),
+      remove: (...args) => bucket.remove(...args),
+      list: (...args) => bucket.list(...args),
+    };
+  };
+  const full = storageStore({ client: { storage: { from } }, bucket: BUCKET, clock });
+  const cleaned = full.exclusively(async () => {});
+  await expect(cleaned).rejects.toMatchObject({ reason: 'unavailable' });
+});
+
 it.each([0, 1, 2])(
   'of two who come upon the lock of a dead one, one cleans up, though %i were done before the slower goes on',
   async (before) => {
