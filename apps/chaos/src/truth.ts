@@ -6,6 +6,8 @@ import type { Ledger } from './ledger.ts';
 const PAGE = 1000;
 /** Keys in one question: what an address may be long. */
 const KEYS = 80;
+/** Longer than a write waits for Supabase in a calm, and than a fault lasts. */
+const COME_TRUE_WITHIN_MS = 15_000;
 
 const itemsSchema = z.array(
   z.object({ key: z.string(), id: z.string(), version: z.number(), item: z.unknown() }),
@@ -65,9 +67,8 @@ export class Truth {
   }
 
   /**
-   * Notes of what was acknowledged, and is in Supabase by now. Of a log that somebody wanted ended
-   * and that has nothing nobody looks for more, whatever he was told: an erasure without an answer
-   * may have come true.
+   * Notes of what was acknowledged, and is in Supabase by now. An erasure that was never answered
+   * may have come true: where nothing of its log has come for a while, nobody waits for it.
    */
   async look(ledger: Ledger): Promise<void> {
     const unsaved = [...ledger.unsaved()];
@@ -78,7 +79,11 @@ export class Truth {
     const states = await this.entries('states', keysOf('states'));
     for (const [attempt, { space, key, end }] of unsaved) {
       const ids = logs.get(key) ?? [];
-      const isEnded = end?.outcome === 'acknowledged' || (end !== undefined && ids.length === 0);
+      const isEnded =
+        end?.outcome === 'acknowledged' ||
+        (end?.outcome === 'unknown' &&
+          ids.length === 0 &&
+          performance.now() - end.sentAt > COME_TRUE_WITHIN_MS);
       const isThere =
         space === 'turns'
           ? isEnded || ids.includes(attempt.id)

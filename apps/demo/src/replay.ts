@@ -28,8 +28,9 @@ const EXAMPLE = fileURLToPath(new URL('../data/calls.jsonl', import.meta.url));
 const REVISITED = 100;
 const ERRORS_SHOWN = 5;
 /**
- * Calls are played without the pauses of people, by processes on this very machine: with more at
- * once they take as long, and what is measured is how they wait for each other.
+ * Two for each core. Calls are played without the pauses of people, and without --url all of it
+ * runs on this machine: with more at once it takes as long, and what is measured is how they wait
+ * for each other.
  */
 const AT_ONCE = Math.min(256, 2 * availableParallelism());
 /** What no caller asks for. */

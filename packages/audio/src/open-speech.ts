@@ -27,11 +27,11 @@ export interface OpenSpeechOptions {
   readonly l2?: CacheOptions['l2'];
   /** The cache of the service, whose metrics those of speech join. Default: they are not exported. */
   readonly cache?: Pick<Cache, 'registry'> | undefined;
-  /** Who speaks where a request says nothing. */
+  /** Who speaks where a request says nothing. Default: nobody in particular, `'default'`. */
   readonly provider?: Pick<Provider, 'name'> | undefined;
-  /** Where a request says nothing. */
+  /** Where a request says nothing. Default `'default'`. */
   readonly model?: string | undefined;
-  /** Where a request says nothing. */
+  /** Where a request says nothing. Default `'mp3'`. */
   readonly format?: FormatName | undefined;
   /** What the environment does not say: by content type, and how long a clip may be. */
   readonly policy?: Pick<SpeechPolicies, 'ttls' | 'maxClipBytes'> | undefined;
@@ -55,12 +55,18 @@ export interface OpenedSpeech {
 /** No request has this key. */
 const NO_CLIP = '0'.repeat(64);
 
-/** Throws `ConfigError`, in one line. */
+/** Throws `ConfigError`, in one line; also where the cache's metrics have those of speech already. */
 export function openSpeech(options: OpenSpeechOptions): OpenedSpeech {
   const opened = open(options);
   const registry = options.cache?.registry;
-  if (registry !== undefined) exportSpeechMetrics({ ...opened, speech: opened.cache, registry });
-  return opened;
+  if (registry === undefined) return opened;
+  try {
+    const takeAway = exportSpeechMetrics({ ...opened, speech: opened.cache, registry });
+    return { ...opened, close: () => opened.close().finally(takeAway) };
+  } catch (error) {
+    void opened.close();
+    throw error;
+  }
 }
 
 function open(options: OpenSpeechOptions): OpenedSpeech {
@@ -90,8 +96,8 @@ function open(options: OpenSpeechOptions): OpenedSpeech {
     cleanup: { maxBytes: isInRedis ? redis.maxSizeMb * 1024 * 1024 : maxBytes },
     lookupTimeout: lookupMs,
   });
-  // Who hears the first sentence does not wait for a directory or a connection to be opened.
-  void store.get(NO_CLIP).catch(() => undefined);
+  // Who hears the first sentence does not wait for a directory to be made and looked through.
+  if (!isInRedis) void store.get(NO_CLIP).catch(() => undefined);
   const close = () => cache.close();
   return { cache, enabled, store, compression, ttlSeconds, currency, close };
 }

@@ -10,7 +10,7 @@ import { type Duration, parseDuration } from './model/duration.ts';
 import type { ValueWrite } from './model/entry.ts';
 import { type Address, checkText } from './model/key.ts';
 import { isLive } from './model/known.ts';
-import { timeOfVersion } from './model/version.ts';
+import { timeOfVersion, VERSION_EPOCH_MS } from './model/version.ts';
 import { copyOf, type Found, type Space, type TierName } from './read/lookup.ts';
 import { type ScanOptions, scanWrites } from './scan.ts';
 import type { DeepReadonly, Namespace } from './space.ts';
@@ -27,7 +27,7 @@ export type LookupResult<V> =
       /** The slowest tier that was needed. */
       readonly tier: TierName;
       readonly freshness: 'fresh';
-      /** Milliseconds since the value was written. */
+      /** Milliseconds since the value was written, or since what it says happened (`at` of `update`). */
       readonly ageMs: number;
       readonly version: number;
     }
@@ -57,8 +57,10 @@ export interface UpdateOptions<V> extends CallOptions {
   /** A new life for the record. Default: the one it has. */
   readonly ttl?: Duration | undefined;
   /**
-   * When what is written happened, in milliseconds since 1970; a time ahead is now. A `set` of
-   * since then stands, also one that this update could not see: it is on its way to L3. Default: now.
+   * When what is written happened, in milliseconds since 1970: from 2020 on, or `ConfigError`. A
+   * `set` of since then that the function was not given stands: it is on its way to L3. One that
+   * it was given is the function's to respect. A time ahead is now; one more than a week ago is a week ago; one before an erasure of
+   * what is written is now. Default: now.
    */
   readonly at?: number | undefined;
 }
@@ -342,8 +344,8 @@ function unchanged<V>(value: DeepReadonly<V> | undefined): Decision<DeepReadonly
 }
 
 function checkTime(at: number | undefined): number | undefined {
-  if (at === undefined || (Number.isFinite(at) && at >= 0)) return at;
-  throw new ConfigError(`option "at" takes milliseconds since 1970, got ${at}`);
+  if (at === undefined || (Number.isFinite(at) && at >= VERSION_EPOCH_MS)) return at;
+  throw new ConfigError(`option "at" takes milliseconds since 1970, from 2020 on, got ${at}`);
 }
 
 function checkTags(tags: readonly string[]): readonly string[] {

@@ -1,4 +1,10 @@
 /** Speech that is answered before it is heard, and while it is. */
+import { access, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ConfigError } from '@cache/core';
+import { eventually } from '@cache/testing';
+import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
 import {
   createSpeechCache,
@@ -80,4 +86,17 @@ test('opened by its environment without a cache, it speaks each time', async () 
   await haveSpoken(speech, REQUEST, provider);
   await haveSpoken(speech, REQUEST, provider);
   expect(provider.asked).toBe(2);
+});
+
+test('opened by its environment, it has its directory before the first request, and takes its metrics along', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'cache-speech-'));
+  const env = { AUDIO_CACHE_DIR: join(directory, 'clips') };
+  const cache = { registry: new Registry() };
+  const speech = openSpeech({ env, cache });
+  expect(() => openSpeech({ env, cache })).toThrow(ConfigError);
+  expect(await cache.registry.metrics()).toContain('audio_cache_syntheses_total');
+  await eventually(() => access(env.AUDIO_CACHE_DIR));
+  await speech.close();
+  expect(await cache.registry.metrics()).not.toContain('audio_cache');
+  await rm(directory, { recursive: true });
 });

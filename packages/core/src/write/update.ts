@@ -60,6 +60,8 @@ export interface Updated<R> {
 
 const MAX_SAME_CALLS = 4;
 const MAX_BACKOFF_MS = 50;
+/** What is as old as what L3 was pruned of is not taken; what was set so long ago is in L3. */
+const LONGEST_AGO_MS = 7 * 86_400_000;
 /** Updates of one key that may wait for their turn. */
 const MAX_WAITING = 1000;
 /** Updates of one key that may share a turn. */
@@ -238,15 +240,16 @@ export class Updates {
 
   /**
    * What happened a while ago is above what it was made from, and no newer than its time: a `set`
-   * of since then, which may be on its way to L3, stands.
+   * of since then stands, which may be on its way to L3, or be this process's own.
    */
   #propose(base: ValueWrite | undefined, id: AddressId, above: number, at?: number): Stamp {
-    const { versions, outbox } = this.#ladder.parts;
+    const { versions, outbox, clock } = this.#ladder.parts;
     if (base !== undefined) versions.observe(base.version);
-    const floor = Math.max(base?.version ?? 0, versionOf(outbox.floor(id)), above);
-    const stamp = versions.proposeStamp(floor);
+    const least = Math.max(base?.version ?? 0, above);
+    const stamp = versions.proposeStamp(Math.max(least, versionOf(outbox.floor(id))));
     if (at === undefined) return stamp;
-    return { ...stamp, version: Math.min(stamp.version, Math.max(floor + 1, versionAt(at))) };
+    const then = versionAt(Math.max(at, clock.now() - LONGEST_AGO_MS));
+    return { ...stamp, version: Math.min(stamp.version, Math.max(least + 1, then)) };
   }
 
   /** A settled copy of L2 is good enough to write upon: the swap compares. Everything else is L3's to say. */
@@ -310,7 +313,7 @@ export class Updates {
           );
         }
         if (reply.status === 'mismatch') return { applied: false, current: reply.current };
-        // Expired or erased: proposed by a clock that is behind what was there.
+        // Expired or erased: it happened before that, or its clock is behind.
         const above = await durable.maxVersion();
         this.#ladder.parts.versions.observe(above);
         return { applied: false, current: base, above };

@@ -5,7 +5,6 @@
  */
 import type { ValueWrite } from '../../src/model/entry.ts';
 import type { Address } from '../../src/model/key.ts';
-import { versionOf } from '../../src/model/known.ts';
 import { compareStamps, type Stamp, versionAt } from '../../src/model/version.ts';
 import type { CompareAndSetReply } from '../../src/tiers/tier.ts';
 import type { Instance } from './instance.ts';
@@ -31,7 +30,7 @@ export function* update(p: Instance, address: Address): Task {
     let { base } = found;
     for (let attempt = 0; attempt < RUNS; attempt += 1) {
       if (base !== undefined) versions.observe(base.version);
-      const write = valueWrite(address, stampOf(p, address, base, ago), false);
+      const write = valueWrite(address, stampOf(p, base, ago), false);
       const { version, intent } = write;
       const from = base?.intent ?? 0;
       history.propose({ verb: 'update', version, intent, base: from, token });
@@ -60,15 +59,13 @@ export function* update(p: Instance, address: Address): Task {
 
 /** What happened a while ago is above what it was made from, and below what happened since. */
 function stampOf(
-  { versions, outbox, world }: Instance,
-  { id }: Address,
+  { versions, world }: Instance,
   base: ValueWrite | undefined,
   ago: number | undefined,
 ): Stamp {
-  if (ago === undefined) return versions.proposeStamp(base?.version);
-  const above = Math.max(base?.version ?? 0, versionOf(outbox.floor(id)));
-  const { intent } = versions.proposeStamp(above);
-  return { version: Math.max(above + 1, versionAt(world.now - ago)), intent };
+  const stamp = versions.proposeStamp(base?.version);
+  if (ago === undefined) return stamp;
+  return { ...stamp, version: Math.max((base?.version ?? 0) + 1, versionAt(world.now - ago)) };
 }
 
 function* compareAndSet(

@@ -161,9 +161,12 @@ it('a deadline or a ttl that is none is refused', async () => {
   await expect(
     Reflect.apply(a.records.update, a.records, [key, () => ({ n: 1 }), { deadline: -1 }]),
   ).rejects.toThrow(/deadline/);
-  await expect(a.records.update(key, () => ({ n: 1 }), { at: Number.NaN })).rejects.toThrow(
-    'option "at" takes milliseconds since 1970, got NaN',
-  );
+  // Seconds are not milliseconds.
+  for (const at of [Number.NaN, 1_700_000_000]) {
+    await expect(a.records.update(key, () => ({ n: 1 }), { at })).rejects.toThrow(
+      `option "at" takes milliseconds since 1970, from 2020 on, got ${at}`,
+    );
+  }
 });
 
 it('G9: a wrong Redis password is a ConfigError of ready() that names the setting, not the password', async () => {

@@ -114,30 +114,36 @@ it('G12: update reads, changes and writes through L3; undefined changes nothing'
   ).toMatchObject({ value: { n: 11 } });
 });
 
-it('G4, G12: an update of what happened a while ago gives way to a set that it could not see', async () => {
-  const key = stage.key();
-  // What it proposes for now would be above the set.
-  const clock = { ...systemClock, now: () => Date.now() + 30_000 };
-  const ahead = await stage.ready({ clock });
-  const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const late = ahead.records.update(
-    key,
-    async (current) => {
-      asked.resolve();
-      await gate.promise;
-      return current === undefined ? { n: 1 } : undefined;
-    },
-    { at: Date.now() - 60_000 },
-  );
-  await asked.promise;
-  const { version } = await b.records.set(key, { n: 2 });
-  gate.resolve();
-  await late;
-  await b.cache.sync();
-  expect(await stage.row(key)).toMatchObject({ value: { n: 2 }, version });
-  await stage.converges(key, [ahead, b]);
-  await ahead.cache.close();
-});
+it.each(['another instance', 'the same instance'])(
+  'G4, G12: an update of what happened a while ago gives way to a set that it could not see, of %s',
+  async (whose) => {
+    const key = stage.key();
+    const at = Date.now() - 60_000;
+    // What it proposes for now would be above the set.
+    const clock = { ...systemClock, now: () => Date.now() + 30_000 };
+    const late = await stage.ready({ clock });
+    const live = whose === 'another instance' ? b : late;
+    const [asked, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const updating = late.records.update(
+      key,
+      async (current) => {
+        asked.resolve();
+        await gate.promise;
+        return current === undefined ? { n: 1 } : undefined;
+      },
+      { at },
+    );
+    await asked.promise;
+    const { version } = await live.records.set(key, { n: 2 });
+    gate.resolve();
+    await updating;
+    expect(await live.records.get(key)).toEqual({ n: 2 });
+    await live.cache.sync();
+    expect(await stage.row(key)).toMatchObject({ value: { n: 2 }, version });
+    await stage.converges(key, [late, b]);
+    await late.cache.close();
+  },
+);
 
 it('an update of what happened before a delete, or an erasure, is above it: there is nothing newer', async () => {
   const key = stage.key('call');
