@@ -1,7 +1,7 @@
 /** A clip that is deleted while it is on its way somewhere is not served from there afterwards. */
 import { afterEach, expect, it } from 'vitest';
-import type { ClipStore } from '../../src/index.ts';
 import { Shelves } from '../file-store/support.ts';
+import { halting } from './halting.ts';
 import { Caches, piece } from './support.ts';
 
 const REQUEST = { text: 'Hola', voice: 'lucia' };
@@ -10,41 +10,11 @@ const CLIP = { bytes: piece(1, 2_000), mediaType: 'audio/mpeg' };
 const shelves = new Shelves();
 afterEach(() => shelves.close());
 
-/** A store of which one verb has its answer, and waits before it gives it. */
-function slow(store: ClipStore, verb: 'get' | 'put') {
-  const reached = Promise.withResolvers<void>();
-  const gate = Promise.withResolvers<void>();
-  const wait = async () => {
-    reached.resolve();
-    await gate.promise;
-  };
-  const held: ClipStore = {
-    name: store.name,
-    async get(key, call) {
-      const clip = await store.get(key, call);
-      if (verb === 'get') await wait();
-      return clip;
-    },
-    async put(key, clip, call) {
-      if (verb === 'put') await wait();
-      return await store.put(key, clip, call);
-    },
-    delete: (key, call) => store.delete(key, call),
-    clear: (call) => store.clear(call),
-    touch: (key, at, expiresAt) => store.touch(key, at, expiresAt),
-    entries: (call) => store.entries(call),
-    usage: (call) => store.usage(call),
-    exclusively: (work) => store.exclusively(work),
-    close: () => store.close(),
-  };
-  return { store: held, reached: reached.promise, goOn: gate.resolve };
-}
-
 it('deleted while somebody reads it from the store: it is in no memory afterwards', async () => {
   await using caches = new Caches();
   const dir = shelves.dir();
   await caches.open({ store: shelves.open(dir) }).put(REQUEST, CLIP);
-  const reading = slow(shelves.open(dir), 'get');
+  const reading = halting(shelves.open(dir), 'get');
   const speech = caches.open({ store: reading.store });
   const got = speech.get(REQUEST);
   await reading.reached;
@@ -57,7 +27,7 @@ it('deleted while somebody reads it from the store: it is in no memory afterward
 
 it('deleted while its copy goes to what outlives the store: it is not there afterwards', async () => {
   await using caches = new Caches();
-  const durable = slow(shelves.open(shelves.dir()), 'put');
+  const durable = halting(shelves.open(shelves.dir()), 'put');
   const speech = caches.open({ store: shelves.open(shelves.dir()), durable: durable.store });
   await speech.put(REQUEST, CLIP);
   await durable.reached;

@@ -1,36 +1,14 @@
 /** Room in the store: what counts towards its limit, and who waits while there is none. */
 import { afterEach, expect, it } from 'vitest';
-import { ClipCompression, type ClipStore } from '../../src/index.ts';
+import { ClipCompression } from '../../src/index.ts';
 import { Shelves } from '../file-store/support.ts';
+import { halting } from './halting.ts';
 import { Caches, heard, piece, saying } from './support.ts';
 
 const VOICE = 'lucia';
 
 const shelves = new Shelves();
 afterEach(() => shelves.close());
-
-/** A store whose deletions wait until they may go on; everything else is that of the other one. */
-function halting(store: ClipStore) {
-  const reached = Promise.withResolvers<void>();
-  const gate = Promise.withResolvers<void>();
-  const halted: ClipStore = {
-    name: store.name,
-    get: (key, call) => store.get(key, call),
-    put: (key, clip, call) => store.put(key, clip, call),
-    async delete(key, call) {
-      reached.resolve();
-      await gate.promise;
-      return await store.delete(key, call);
-    },
-    clear: (call) => store.clear(call),
-    touch: (key, at, expiresAt) => store.touch(key, at, expiresAt),
-    entries: (call) => store.entries(call),
-    usage: (call) => store.usage(call),
-    exclusively: (work) => store.exclusively(work),
-    close: () => store.close(),
-  };
-  return { store: halted, reached: reached.promise, goOn: gate.resolve };
-}
 
 it('what counts is what a clip occupies in the store: one that is compressed needs room for that alone', async () => {
   await using caches = new Caches();
@@ -63,7 +41,7 @@ it('a clip that is in memory alone, because the store is full, was there when it
 
 it('while the clean-up stands still in the middle, no request is beyond its deadline, be it a hit or a miss', async () => {
   await using caches = new Caches();
-  const halt = halting(shelves.open(shelves.dir()));
+  const halt = halting(shelves.open(shelves.dir()), 'delete');
   const cleanup = { maxBytes: 100_000 };
   const speech = caches.open({ store: halt.store, cleanup, memory: { maxBytes: 0 } });
   const bytes = piece(1, 4_200);
