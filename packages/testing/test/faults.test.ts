@@ -1,4 +1,5 @@
 /** A stack under a schedule of faults, and what is told of it. */
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { type FaultyStack, STACK_FAULTS, startStack } from '@cache/testing';
 import { Redis } from 'ioredis';
@@ -33,8 +34,15 @@ describe('a stack with faults', () => {
   beforeAll(async () => {
     const faults = { seed: 3, kinds: STACK_FAULTS, longestMs: 40 };
     stack = await startStack({ supabase, faults });
-    client = new Redis(stack.redis.url, { maxRetriesPerRequest: 0, commandTimeout: 100 });
+    // One that feels a connection that is gone at every step, instead of waiting for the next one.
+    client = new Redis(stack.redis.url, {
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      commandTimeout: 100,
+      retryStrategy: () => 20,
+    });
     client.on('error', () => {});
+    await once(client, 'ready');
   }, 60_000);
   afterAll(async () => {
     client.disconnect();
