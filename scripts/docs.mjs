@@ -78,7 +78,8 @@ const MADE = {
 
 /** Whose titles bear the guarantee's number. */
 function attacksOn(number, tests) {
-  const files = tests.filter(([, text]) => text.includes(`${number}: `)).map(([file]) => file);
+  const title = new RegExp(`\\b${number}(, G\\d+)*: `);
+  const files = tests.filter(([, text]) => title.test(text)).map(([file]) => file);
   return files
     .sort()
     .map((file) => `- \`${file}\``)
