@@ -108,7 +108,8 @@ export const audioVariables: readonly AudioVariable[] = [
   {
     name: 'SPEECH_VOICE',
     default: '',
-    description: 'Who speaks where nobody says; en for the embedded voice. With ElevenLabs the id of a voice: without one, each request has to name its own.',
+    description:
+      'Who speaks where nobody says; en for the embedded voice. With ElevenLabs the id of a voice: without one, each request has to name its own.',
     secret: false,
   },
   {
