@@ -37,6 +37,9 @@ export interface LogItem {
   readonly payload: Payload;
 }
 
+/** Which item: after a deletion of its log an id may be said again, under another version. */
+export type ItemStamp = Pick<LogItem, 'id' | 'version'>;
+
 /** Items of one log, and how far it was deleted before them (0: never). */
 export interface LogWrite {
   readonly kind: 'log';

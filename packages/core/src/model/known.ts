@@ -5,7 +5,7 @@
  * item, the version of the one named first stands, so callers name L3's knowledge first, then
  * L2's, then the outbox's. Items at or below the highest deletion are gone.
  */
-import { compareItems, type LogItem, type LogWrite, type ValueWrite } from './entry.ts';
+import { compareItems, type LogWrite, type ValueWrite } from './entry.ts';
 import type { AddressId } from './key.ts';
 import { compareStamps, type Stamp } from './version.ts';
 
@@ -32,10 +32,10 @@ export function unite(first: Known | undefined, second: Known | undefined): Know
 
 function uniteLogs(first: LogWrite, second: LogWrite): LogWrite {
   const erasedTo = Math.max(first.erasedTo, second.erasedTo);
-  const byId = new Map<string, LogItem>();
-  for (const item of second.items) byId.set(item.id, item);
-  for (const item of first.items) byId.set(item.id, item);
-  const items = [...byId.values()].filter((item) => item.version > erasedTo).sort(compareItems);
+  // Dead ones go first: an id may have been said again since.
+  const alive = [...second.items, ...first.items].filter((item) => item.version > erasedTo);
+  const byId = new Map(alive.map((item) => [item.id, item]));
+  const items = [...byId.values()].sort(compareItems);
   return { ...first, items, erasedTo, scope: first.scope ?? second.scope };
 }
 

@@ -77,32 +77,30 @@ export function releasesOfLog(
   reply: InsertReply | undefined,
 ): Release[] {
   if (reply?.status === 'refused') {
-    outbox.park(id, itemIds(write), reply.unsent !== true);
+    outbox.park(id, write.items, reply.unsent !== true);
   }
   if (reply?.status !== 'applied' && reply?.status !== 'erased') return [];
   const dead = new Set(reply.status === 'erased' ? reply.dead : []);
-  const dropped = new Set(reply.dropped);
-  outbox.judged(id, [...dead, ...dropped]);
+  const droppedIds = new Set(reply.dropped);
+  const dropped = write.items.filter((item) => droppedIds.has(item.id));
+  outbox.judged(id, [...write.items.filter((item) => dead.has(item.id)), ...dropped]);
   const named = write.items.map((item, index) => ({
     id: item.id,
     version: reply.versions[index] ?? item.version,
+    sent: item.version,
   }));
-  const items = named.filter((item) => !dead.has(item.id) && !dropped.has(item.id));
+  const items = named.filter((item) => !dead.has(item.id) && !droppedIds.has(item.id));
   outbox.itemsInL3(id, items, write.erasedTo);
   // What L3 has erased, whoever did it: a whole entry, or the outbox, would go on showing it.
   const { erasedTo, others } = reply;
-  const gone = [...dropped].map((itemId) => ({ id: itemId, version: 0 }));
+  const gone = dropped.map((item) => ({ id: item.id, version: 0 }));
   const told = [...items, ...gone];
   const settle = { kind: 'log', address: write.address, items: told, erasedTo, others } as const;
   const done = () => {
-    outbox.itemsConfirmed(
-      id,
-      items.map((item) => item.id),
-      write.erasedTo,
-    );
+    outbox.itemsConfirmed(id, items, write.erasedTo);
     outbox.discard(id, { version: erasedTo, intent: 0 });
     outbox.discardItems(id, dropped);
-    if (dropped.size > 0) removeCopy(id);
+    if (dropped.length > 0) removeCopy(id);
   };
   const releases: Release[] = [{ tell: 'settle', settle, done }];
   const version = write.items.reduce(
@@ -115,18 +113,12 @@ export function releasesOfLog(
   }
   // Under another version than was sent, L3 has had this id before, perhaps with other words: what
   // L2 holds of it must not be answered alone.
-  const sent = new Map(write.items.map((item) => [item.id, item.version]));
-  const isOther = items.some((item) => item.version !== sent.get(item.id));
+  const isOther = items.some(({ version, sent }) => version !== sent);
   // Copies of a log that show what was dropped have to go too, wherever they are.
-  if (isOther || dropped.size > 0) {
-    if (dropped.size > 0) removeCopy(id);
+  if (isOther || dropped.length > 0) {
+    if (dropped.length > 0) removeCopy(id);
     const top = named.reduce((highest, item) => Math.max(highest, item.version), 0);
     releases.push({ tell: 'repair', id, version: top, done: () => {} });
   }
   return releases;
-}
-
-/** The ids of the items of a write. */
-export function itemIds(write: LogWrite): readonly string[] {
-  return write.items.map((item) => item.id);
 }

@@ -1,5 +1,5 @@
 /** What the outbox holds of one key: its states are written in outbox.ts. */
-import type { LogItem, LogWrite, ValueWrite } from '../model/entry.ts';
+import type { ItemStamp, LogItem, LogWrite, ValueWrite } from '../model/entry.ts';
 import type { Address, Scope } from '../model/key.ts';
 import { unite } from '../model/known.ts';
 import type { Stamp } from '../model/version.ts';
@@ -57,6 +57,35 @@ export function emptyLog(address: Address, scope: Scope | undefined, now: number
     since: now,
     bytes: ENTRY_OVERHEAD_BYTES,
   };
+}
+
+export function weightOf(item: LogItem): number {
+  return ENTRY_OVERHEAD_BYTES + item.payload.bytes.byteLength;
+}
+
+/** What is held under this id, if it is this very item. */
+export function heldAs(held: HeldLog, { id, version }: ItemStamp): HeldItem | undefined {
+  const there = held.items.get(id);
+  return there?.item.version === version ? there : undefined;
+}
+
+/**
+ * Of an id that is held already the first words stay, unless it was said again after a deletion.
+ * Answers how much heavier the log is.
+ */
+export function holdItem(held: HeldLog, next: HeldItem): number {
+  const { id, version } = next.item;
+  const there = held.items.get(id);
+  if (there !== undefined && there.item.version > version) return 0;
+  if (there?.item.version === version) {
+    if (there.state !== 'synced') there.state = next.state;
+    return 0;
+  }
+  held.items.set(id, next);
+  held.top = Math.max(held.top, version);
+  const more = weightOf(next.item) - (there === undefined ? 0 : weightOf(there.item));
+  held.bytes += more;
+  return more;
 }
 
 export function hasState(held: Held, state: HeldState): boolean {

@@ -124,9 +124,12 @@ class AppendClimb implements Climb<LogWrite> {
     shared: SharedTier,
     create: CreateAssertion | undefined,
   ): Promise<RungReply<LogWrite>> {
+    const erasedTo = this.#parts.outbox.erasedTo(this.#write.address.id);
     const [reply] = await shared.append([{ write: this.#write, create }]);
-    if (reply?.status === 'held') return { status: 'held', value: this.#under(reply.versions) };
-    return ofPut(reply, this.#write);
+    if (reply?.status !== 'held') return ofPut(reply, this.#write);
+    // L2 had not been told of a deletion that went around it: what it has under this id is dead.
+    if (reply.versions.some((version) => version <= erasedTo)) return { status: 'next' };
+    return { status: 'held', value: this.#under(reply.versions) };
   }
 
   async atDurable(durable: DurableTier, mark: boolean): Promise<RungReply<LogWrite>> {

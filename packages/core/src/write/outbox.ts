@@ -18,7 +18,7 @@
  *    key succeeded;
  *  - at its bounds nothing is dropped: `full` says so, and writers go through to L3.
  */
-import type { LogItem, LogWrite, ValueWrite } from '../model/entry.ts';
+import type { ItemStamp, LogItem, LogWrite, ValueWrite } from '../model/entry.ts';
 import type { Address, AddressId, Scope } from '../model/key.ts';
 import type { Floor, Known } from '../model/known.ts';
 import { compareStamps, type Stamp } from '../model/version.ts';
@@ -29,10 +29,13 @@ import {
   type HeldLog,
   type HeldState,
   hasState,
+  heldAs,
+  holdItem,
   isParkedAt,
   knownOf,
   partOf,
   unparkAll,
+  weightOf,
 } from './held.ts';
 import type { Outcomes } from './outcomes.ts';
 
@@ -61,6 +64,12 @@ export class Outbox implements Floor {
     const held = this.#held.get(id);
     if (held === undefined) return undefined;
     return held.kind === 'value' ? held.write : knownOf(held);
+  }
+
+  /** The version of the newest deletion of this log that is held; 0 where none is. */
+  erasedTo(id: AddressId): number {
+    const held = this.#held.get(id);
+    return held?.kind === 'log' ? held.erasedTo : 0;
   }
 
   floorVersion(id: AddressId): number {
@@ -192,21 +201,12 @@ export class Outbox implements Floor {
     now: number,
   ): void {
     const held = this.#log(address, scope, now);
-    const isDone = ({ id }: LogItem) => (held.items.get(id)?.state ?? state) === 'synced';
-    const done = state === 'synced' ? items : items.filter(isDone);
-    if (done.length > 0)
-      this.judged(
-        address.id,
-        done.map(({ id }) => id),
-      );
-    for (const item of items) {
-      const there = held.items.get(item.id);
-      if (there !== undefined && there.state === 'synced') continue;
-      if (there === undefined)
-        this.#weigh(held, ENTRY_OVERHEAD_BYTES + item.payload.bytes.byteLength);
-      held.items.set(item.id, { item, state });
-      if (item.version > held.top) held.top = item.version;
-    }
+    const isDone = ({ id, version }: LogItem) => {
+      const there = held.items.get(id);
+      return there?.state === 'synced' && there.item.version >= version;
+    };
+    this.#outcomes?.itemsDone(address.id, state === 'synced' ? items : items.filter(isDone));
+    for (const item of items) this.#bytes += holdItem(held, { item, state });
   }
 
   /** An acknowledged deletion of a log: what is at or below `version` is dead. */
@@ -246,21 +246,24 @@ export class Outbox implements Floor {
     return true;
   }
 
-  /** L3 has these items, under these versions, and the deletion up to `erasedTo`. */
+  /**
+   * L3 has these items, which were sent under one version and are known there under another, and
+   * the deletion up to `erasedTo`. It says nothing of an item that took such a one's place since.
+   */
   itemsInL3(
     id: AddressId,
-    items: readonly { readonly id: string; readonly version: number }[],
+    items: readonly (ItemStamp & { readonly sent: number })[],
     erasedTo: number,
   ): void {
-    const ids = items.map((item) => item.id);
-    this.#outcomes?.itemsDone(id, ids);
+    const done = items.map((item) => ({ id: item.id, version: Math.max(item.version, item.sent) }));
+    this.#outcomes?.itemsDone(id, done);
     this.#outcomes?.erasureDone(id, erasedTo);
     const held = this.#held.get(id);
     if (held?.kind !== 'log') return;
-    for (const named of items) {
+    for (const { version, sent, ...named } of items) {
       const there = held.items.get(named.id);
-      if (there === undefined) continue;
-      there.item = { ...there.item, version: named.version };
+      if (there?.item.version !== sent && there?.item.version !== version) continue;
+      there.item = { ...there.item, version };
       there.state = 'synced';
     }
     if (erasedTo >= held.erasedTo) held.erasure = 'synced';
@@ -270,7 +273,7 @@ export class Outbox implements Floor {
    * L3 refused it, or these items of it; it stays a floor until it is sent again. `isKept`: L3 has
    * its bytes, as a dead letter.
    */
-  park(id: AddressId, refused: Stamp | Iterable<string>, isKept: boolean): void {
+  park(id: AddressId, refused: Stamp | readonly ItemStamp[], isKept: boolean): void {
     const held = this.#held.get(id);
     if ('version' in refused) {
       if (isKept) this.#outcomes?.valueDone(id, refused);
@@ -280,15 +283,15 @@ export class Outbox implements Floor {
     }
     if (isKept) this.#outcomes?.itemsDone(id, refused);
     if (held?.kind === 'log') {
-      for (const itemId of refused) {
-        const there = held.items.get(itemId);
+      for (const item of refused) {
+        const there = heldAs(held, item);
         if (there?.state === 'unsynced') there.state = 'parked';
       }
     }
   }
 
   /** L3 wants no such write, or keeps it as a dead letter; L2 has to be told first. */
-  judged(id: AddressId, done: Stamp | readonly string[]): void {
+  judged(id: AddressId, done: Stamp | readonly ItemStamp[]): void {
     if ('version' in done) this.#outcomes?.valueDone(id, done);
     else this.#outcomes?.itemsDone(id, done);
   }
@@ -301,13 +304,12 @@ export class Outbox implements Floor {
   }
 
   /** L2 confirmed these items of a log, and its deletion up to `erasedTo`. */
-  itemsConfirmed(id: AddressId, itemIds: Iterable<string>, erasedTo: number): void {
+  itemsConfirmed(id: AddressId, items: Iterable<ItemStamp>, erasedTo: number): void {
     const held = this.#held.get(id);
     if (held?.kind !== 'log') return;
-    for (const itemId of itemIds) {
-      const there = held.items.get(itemId);
-      if (there?.state !== 'synced') continue;
-      this.#letGo(held, there.item);
+    for (const item of items) {
+      const there = heldAs(held, item);
+      if (there?.state === 'synced') this.#letGo(held, there.item);
     }
     if (held.erasure === 'synced' && held.erasedTo <= erasedTo) held.erasedTo = 0;
     if (held.items.size === 0 && held.erasedTo === 0) this.#remove(id);
@@ -328,12 +330,12 @@ export class Outbox implements Floor {
   }
 
   /** An operator dropped these items. */
-  discardItems(id: AddressId, itemIds: Iterable<string>): void {
-    this.#outcomes?.itemsDone(id, itemIds);
+  discardItems(id: AddressId, items: readonly ItemStamp[]): void {
+    this.#outcomes?.itemsDone(id, items);
     const held = this.#held.get(id);
     if (held?.kind !== 'log') return;
-    for (const itemId of itemIds) {
-      const there = held.items.get(itemId);
+    for (const item of items) {
+      const there = heldAs(held, item);
       if (there !== undefined) this.#letGo(held, there.item);
     }
     if (held.items.size === 0 && held.erasedTo === 0) this.#remove(id);
@@ -390,11 +392,7 @@ export class Outbox implements Floor {
 
   #letGo(held: HeldLog, item: LogItem): void {
     held.items.delete(item.id);
-    this.#weigh(held, -ENTRY_OVERHEAD_BYTES - item.payload.bytes.byteLength);
-  }
-
-  #weigh(held: HeldLog, bytes: number): void {
-    held.bytes += bytes;
-    this.#bytes += bytes;
+    held.bytes -= weightOf(item);
+    this.#bytes -= weightOf(item);
   }
 }

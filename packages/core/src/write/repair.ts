@@ -17,7 +17,7 @@ import type { Clock } from '../clock.ts';
 import { UnavailableError } from '../errors.ts';
 import type { EventHub } from '../events.ts';
 import type { AddressId } from '../model/key.ts';
-import { stampOf } from '../model/known.ts';
+import { type Known, stampOf } from '../model/known.ts';
 import { compareStamps } from '../model/version.ts';
 import type { BypassMark, DurableTier, SharedTier } from '../tiers/tier.ts';
 import type { Flusher } from './flusher.ts';
@@ -80,14 +80,32 @@ export class Repair {
       stamp: stampOf(known),
     }));
     const left = await this.#repair(shared, targets);
-    for (const known of waiting) {
-      if (left.has(known.address.id)) continue;
+    const told = waiting.filter(({ address }) => !left.has(address.id));
+    const unaware = await this.#tellDeletions(shared, told);
+    for (const known of told) {
+      if (unaware.has(known.address.id)) continue;
       if (known.kind === 'value') outbox.confirmed(known.address.id, known);
-      else {
-        const ids = known.items.map((item) => item.id);
-        outbox.itemsConfirmed(known.address.id, ids, known.erasedTo);
-      }
+      else outbox.itemsConfirmed(known.address.id, known.items, known.erasedTo);
     }
+  }
+
+  /**
+   * A log that was made partial by its repair still has the items that are deleted in L3, and
+   * would answer an append of one of them that it is there. The keys that were not told.
+   */
+  async #tellDeletions(
+    shared: SharedTier,
+    told: readonly Known[],
+  ): Promise<ReadonlySet<AddressId>> {
+    const deletions = told.flatMap((known) =>
+      known.kind === 'log' && known.erasedTo > 0
+        ? [{ address: known.address, version: known.erasedTo }]
+        : [],
+    );
+    if (deletions.length === 0) return new Set();
+    const replies = await inChunks(deletions, (some) => shared.purge(some));
+    const unaware = deletions.filter((_, index) => replies[index] !== 'done');
+    return new Set(unaware.map(({ address }) => address.id));
   }
 
   /** The keys that stay as they are: something older is pending there that nobody here can flush. */

@@ -11,7 +11,8 @@
  * A row that is given up is kept in L3 as a dead letter without its payload, which stays where it
  * is: pending in L2, parked in the outbox.
  *
- * A log travels in pieces of at most {@link PIECE_BYTES}; a piece at fault is halved down to one item.
+ * A log travels in pieces of at most {@link PIECE_BYTES}; a piece at fault is halved down to one item,
+ * which does not hold up the deletion before it either.
  */
 import type { Clock } from '../clock.ts';
 import { TierError } from '../errors.ts';
@@ -93,10 +94,10 @@ export class Sender {
       },
     });
     const isMixed = ({ row, reply }: Answered<LogWrite, InsertReply>) =>
-      reply?.status === 'refused' && row.write.items.length > 1;
+      reply?.status === 'refused' && partsOf(row).length > 1;
     const mixed = answered.filter(isMixed);
     if (mixed.length === 0) return answered;
-    const alone = mixed.flatMap(({ row }) => row.write.items.map((item) => withItems(row, [item])));
+    const alone = mixed.flatMap(({ row }) => partsOf(row));
     return [...answered.filter((one) => !isMixed(one)), ...(await this.insert(alone, marked))];
   }
 
@@ -168,9 +169,17 @@ function withItems(row: Row<LogWrite>, items: readonly LogItem[]): Row<LogWrite>
   return { ...row, write: { ...row.write, items } };
 }
 
+/** The deletion, where there is one, and each item alone. */
+function partsOf(row: Row<LogWrite>): readonly Row<LogWrite>[] {
+  const { items, erasedTo } = row.write;
+  const alone = { ...row, write: { ...row.write, erasedTo: 0 } };
+  const deletion = erasedTo > 0 ? [withItems(row, [])] : [];
+  return [...deletion, ...items.map((item) => withItems(alone, [item]))];
+}
+
 function halvesOf(row: Row<LogWrite>): readonly Row<LogWrite>[] {
   const { items } = row.write;
-  if (items.length < 2) return [];
+  if (items.length < 2) return partsOf(row);
   const half = items.length >> 1;
   return [withItems(row, items.slice(0, half)), withItems(row, items.slice(half))];
 }

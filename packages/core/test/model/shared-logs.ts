@@ -74,23 +74,25 @@ export function settledCopy(write: LogWrite, epoch: number): StoredLog {
 /** A pending log that lacked items, made whole by L3's; where both know an item, L3's version stands. */
 export function united(entry: StoredLog, write: LogWrite, epoch: number): StoredLog {
   const erasedTo = Math.max(entry.erasedTo, write.erasedTo);
-  const theirs = new Map(write.items.map((item) => [item.id, item]));
-  const known = entry.frames.map((frame) => {
+  const living = write.items.filter((item) => item.version > erasedTo);
+  const theirs = new Map(living.map((item) => [item.id, item]));
+  // An id may have been said again since: a dead frame has another item's words.
+  const mine = entry.frames.filter((frame) => frame.version > erasedTo);
+  const known = mine.map((frame) => {
     const item = theirs.get(frame.id);
     theirs.delete(frame.id);
     return item === undefined ? frame : { ...frame, version: item.version, synced: true };
   });
   const frames = [...known, ...[...theirs.values()].map((item) => ({ ...item, synced: true }))];
-  const alive = frames.filter((frame) => frame.version > erasedTo);
   return {
     ...entry,
     epoch,
-    frames: alive,
+    frames,
     erasedTo,
     erasureSynced: entry.erasureSynced || write.erasedTo >= entry.erasedTo,
     partial: false,
     unproven: false,
-    tombstone: alive.length === 0,
+    tombstone: frames.length === 0,
     scope: entry.scope ?? write.scope,
   };
 }
@@ -105,13 +107,17 @@ export function settled(
 ): StoredLog | undefined {
   const erasedTo = Math.max(entry.erasedTo, settle.erasedTo);
   const named = new Map(settle.items.map((item) => [item.id, item.version]));
-  const frames = entry.frames
+  // An id may have been said again since the log was deleted: neither is a dead frame what L3
+  // has, nor is a living one what it named. Version 0 says that an item was dropped.
+  const living = entry.frames.filter((frame) => frame.version > erasedTo);
+  const frames = living
     .map((frame) => {
       const version = named.get(frame.id);
-      return version === undefined ? frame : { ...frame, version, synced: true };
+      if (version === undefined || (version > 0 && version <= erasedTo)) return frame;
+      return { ...frame, version, synced: true };
     })
-    .filter((frame) => frame.version > erasedTo);
-  const held = new Set(entry.frames.map((frame) => frame.id));
+    .filter((frame) => frame.version > 0);
+  const held = new Set(living.map((frame) => frame.id));
   const lacks = settle.items.some((item) => item.version > erasedTo && !held.has(item.id));
   if (lacks && !entry.pending) return undefined;
   const log: StoredLog = {

@@ -76,11 +76,17 @@ function checkItem({ history, network }: Stage, write: Acknowledged): void {
   const item = log?.items.find(({ id }) => id === write.itemId);
   const erasedTo = log?.erasedTo ?? 0;
   const isWandering = history.wandering.has(write.itemId ?? '');
+  if (history.saidAnew.has(write.itemId ?? '') && write.version <= erasedTo) return;
   if (item === undefined) {
     if (write.version <= erasedTo || (isWandering && erasedTo > 0)) return;
     history.violate('lost item', () => describe(write));
   } else if (item.version !== write.version && !isWandering) {
-    history.violate('version of item', () => `${describe(write)}, L3 has ${short(item.version)}`);
+    // What is there was said before the deletion, which is lost as well.
+    const isOlder = history.saidAnew.has(item.id) && item.version < write.version;
+    history.violate(
+      isOlder ? 'lost item' : 'version of item',
+      () => `${describe(write)}, L3 has ${short(item.version)}`,
+    );
   }
 }
 
@@ -121,7 +127,8 @@ function checkOrder({ history, network }: Stage): void {
     const places = new Map(items.map((item, index) => [item.id, index]));
     let last = -1;
     for (const id of seen.ids) {
-      const place = history.wandering.has(id) ? undefined : places.get(id);
+      const isElsewhere = history.wandering.has(id) || history.saidAnew.has(id);
+      const place = isElsewhere ? undefined : places.get(id);
       if (place === undefined) continue;
       if (place < last) {
         const final = items.map((item) => item.id).join(' ');

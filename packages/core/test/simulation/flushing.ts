@@ -125,15 +125,14 @@ function* flushLog(p: Instance, write: LogWrite, via: Via): Task<boolean> {
   const { items, dead } = named(write, reply);
   const text = (): string => items.map((item) => `${item.id}@${short(item.version)}`).join(' ');
   p.say(() => `flushes ${address.key} ${text()} erased to ${short(erasedTo)}: ${reply.status}`);
-  const ids = items.map((item) => item.id);
   outbox.itemsInL3(id, items, erasedTo);
-  if (!world.rule('outbox-kept-until-own-settle')) outbox.itemsConfirmed(id, ids, erasedTo);
+  if (!world.rule('outbox-kept-until-own-settle')) outbox.itemsConfirmed(id, items, erasedTo);
   // What L3 has erased, whoever did it: a whole entry would go on showing it.
   const erased = world.rule('erased-stays-erased') ? reply.erasedTo : erasedTo;
   const settle = { kind: 'log', address, items, erasedTo: erased, others: reply.others } as const;
   let told = yield* tell(p, via, (epoch) => redis.model.settle(epoch, settle, world.now));
   if (told) {
-    outbox.itemsConfirmed(id, ids, erasedTo);
+    outbox.itemsConfirmed(id, items, erasedTo);
     // Own items that somebody's deletion has killed meanwhile must not be shown again.
     if (world.rule('erased-stays-erased')) {
       outbox.discard(id, { version: reply.erasedTo, intent: 0 });
@@ -156,12 +155,16 @@ function named(
   write: LogWrite,
   reply: Extract<InsertReply, { readonly versions: readonly number[] }>,
 ): {
-  readonly items: readonly { readonly id: string; readonly version: number }[];
+  readonly items: readonly {
+    readonly id: string;
+    readonly version: number;
+    readonly sent: number;
+  }[];
   readonly dead: number;
 } {
   const gone = new Set(reply.status === 'erased' ? reply.dead : []);
   const items = write.items
-    .map((item, index) => ({ id: item.id, version: reply.versions[index] ?? item.version }))
+    .map(({ id, version: sent }, index) => ({ id, version: reply.versions[index] ?? sent, sent }))
     .filter((item) => !gone.has(item.id));
   const dead = write.items.reduce(
     (highest, item) => (gone.has(item.id) ? Math.max(highest, item.version) : highest),

@@ -77,6 +77,8 @@ export class History {
   readonly tokens: Map<string, number> = new Map<string, number>();
   /** Items whose append was not answered by L2: they may be seen at two places until flushed. */
   readonly wandering: Set<string> = new Set<string>();
+  /** Items whose id was said again after its log was deleted: another item, with another place. */
+  readonly saidAnew: Set<string> = new Set<string>();
   /** When a process was killed, and when Redis lost something. */
   readonly kills: number[] = [];
   readonly losses: number[] = [];

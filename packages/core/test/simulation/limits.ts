@@ -79,6 +79,7 @@ export const documentedLimits: readonly DocumentedLimit[] = [
 export const outsideTheChecks: readonly string[] = [
   'Reads of one instance never go back behind what it acknowledged, under any fault. Behind what it only showed, they may where L2 and L3 are authorities side by side (late, hiccup, cut, down, empty, regress): an instance that cannot reach Redis sees the writes of others when they are in L3.',
   'An item whose append L2 did not answer, or that was tried again with the same id, may be seen at two places of the order until it is flushed; its acknowledged version may not be the one that stands.',
+  'An id of a deleted log that is said again once Redis has come back from an older dump: the dump may have the deleted item, and Redis answers that it is there.',
   'A set is ordered against a concurrent update, and against a set on an instance that uses another authority, by version alone.',
 ];
 

@@ -17,13 +17,26 @@ const CALLER_WAITS_MS = 20;
 export function* append(p: Instance, address: Address, isCreate: boolean): Task {
   const { history, world } = p;
   const tokens = world.chance(0.15) ? [history.nextId(), history.nextId()] : [history.nextId()];
-  const ids = tokens.map((token) => `i${token}`);
-  for (const token of tokens) history.tokens.set(`i${token}`, token);
+  // Of every third one, without a draw: the seeds of the rules stay what they are.
+  const deleted = (tokens[0] ?? 0) % 3 === 0 ? deletedIdOf(p, address) : undefined;
+  const ids = deleted === undefined ? tokens.map((token) => `i${token}`) : [deleted];
+  if (deleted !== undefined) history.saidAnew.add(deleted);
+  else for (const token of tokens) history.tokens.set(`i${token}`, token);
   const outcome = yield* appendOnce(p, address, ids, isCreate);
   if (outcome !== 'unknown' || world.chance(0.5)) return;
   yield CALLER_WAITS_MS;
   wander(p, ids);
   yield* appendOnce(p, address, ids, false);
+}
+
+/** An item that this process has said, in a log that it has deleted since: its id is free again. */
+function deletedIdOf(p: Instance, address: Address): string | undefined {
+  if (p.world.expects('regress')) return undefined;
+  const promised = p.acknowledged.get(address.id);
+  for (const [id, version] of promised?.items ?? []) {
+    if (version < (promised?.version ?? 0) && !p.history.wandering.has(id)) return id;
+  }
+  return undefined;
 }
 
 /** A log that is asserted to be new and has no item yet. */
@@ -70,6 +83,7 @@ function* appendOnce(
       },
       *atShared(create) {
         const call = { write, create };
+        const erasedTo = p.outbox.erasedTo(address.id);
         const reply = yield* p.askShared((epoch): AppendReply => {
           if (isOutdated(p, create, epoch)) return { status: 'moved' };
           return redis.model.append(epoch, call, world.now);
@@ -79,6 +93,11 @@ function* appendOnce(
           return LOST;
         }
         if (reply.status !== 'held') return rungOf(reply);
+        // L2 had not been told of a deletion that went around it: what it has under this id is dead.
+        if (reply.versions.some((version) => version <= erasedTo)) {
+          wander(p, ids);
+          return { status: 'next' };
+        }
         under = reply.versions;
         return { status: 'held' };
       },
@@ -118,8 +137,7 @@ function acknowledge(p: Instance, write: LogWrite, held: 'l2' | 'l3', startedAt:
   const { address, items } = write;
   outbox.holdItems(address, undefined, items, held === 'l2' ? 'unsynced' : 'synced', world.now);
   if (held === 'l3' && !world.rule('outbox-kept-until-own-settle')) {
-    const ids = items.map((item) => item.id);
-    outbox.itemsConfirmed(address.id, ids, 0);
+    outbox.itemsConfirmed(address.id, items, 0);
   }
   p.copies.remove(address.id);
   for (const { id, version } of items) {

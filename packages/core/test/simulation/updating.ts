@@ -65,7 +65,8 @@ function stampOf(
 ): Stamp {
   const stamp = versions.proposeStamp(base?.version);
   if (ago === undefined) return stamp;
-  return { ...stamp, version: Math.max((base?.version ?? 0) + 1, versionAt(world.now - ago)) };
+  const then = Math.max((base?.version ?? 0) + 1, versionAt(world.now - ago));
+  return { ...stamp, version: Math.min(stamp.version, then) };
 }
 
 function* compareAndSet(

@@ -111,14 +111,21 @@ function* repairOwn(p: Instance, via: Via): Task {
     const address = addressOfId(id);
     const target = { address, kind: known.kind, stamp: stampOf(known) };
     if (!(yield* repair(p, target, via))) continue;
-    if (known.kind === 'value') p.outbox.confirmed(id, known);
-    else
-      p.outbox.itemsConfirmed(
-        id,
-        known.items.map((item) => item.id),
-        known.erasedTo,
-      );
+    if (known.kind === 'value') {
+      p.outbox.confirmed(id, known);
+      continue;
+    }
+    if (known.erasedTo > 0 && !(yield* tellDeletion(p, address, known.erasedTo, via))) continue;
+    p.outbox.itemsConfirmed(id, known.items, known.erasedTo);
   }
+}
+
+/** A partial log still has the deleted items, and would say of one that is appended that it is there. */
+function* tellDeletion(p: Instance, address: Address, version: number, via: Via): Task<boolean> {
+  const { model } = p.network.redis;
+  const purge = { address, version };
+  const reply = yield* p.askShared((epoch) => model.purge(epoch, purge, p.world.now), via.trial);
+  return reply === 'done';
 }
 
 /** Something older that is pending is flushed first: L3 answers superseded, and the drop removes it. */

@@ -44,25 +44,27 @@ local mine, theirs = frames(bytes), frames(entry)
 if not mine then
   return 'refused'
 end
-local version_of, known = {}, {}
-for _, f in ipairs(theirs) do
-  version_of[f.id] = f.version
-end
+-- Dead ones go first: an id may have been said again since.
 local erased = math.max(held.erased, write.erased)
-local pieces, top = {}, 0
+local version_of, known, pieces, top = {}, {}, {}, 0
 local function keep(version, piece)
-  if version > erased then
-    pieces[#pieces + 1] = piece
-    top = math.max(top, version)
+  pieces[#pieces + 1] = piece
+  top = math.max(top, version)
+end
+for _, f in ipairs(theirs) do
+  if f.version > erased then
+    version_of[f.id] = f.version
   end
 end
 for _, f in ipairs(mine) do
-  local version = version_of[f.id]
-  known[f.id] = true
-  keep(version or f.version, stored_frame(bytes, f, version or f.version, f.synced or version ~= nil))
+  if f.version > erased then
+    local version = version_of[f.id]
+    known[f.id] = true
+    keep(version or f.version, stored_frame(bytes, f, version or f.version, f.synced or version ~= nil))
+  end
 end
 for _, f in ipairs(theirs) do
-  if not known[f.id] then
+  if f.version > erased and not known[f.id] then
     keep(f.version, stored_frame(entry, f, f.version, true))
   end
 end

@@ -32,14 +32,21 @@ local function settle()
   local floor = math.max(log.erased, erased)
   local pieces, top, synced = {}, 0, true
   for _, f in ipairs(list) do
-    local version = named[f.id]
-    named[f.id] = nil
-    local known = f.synced or version ~= nil
-    version = version or f.version
-    if version > floor then
-      pieces[#pieces + 1] = stored_frame(bytes, f, version, known)
-      top = math.max(top, version)
-      synced = synced and known
+    -- An id may have been said again since the log was deleted: neither is a dead frame what L3
+    -- has, nor is a living one what it named. Version 0 says that an item was dropped.
+    if f.version > floor then
+      local version = named[f.id]
+      named[f.id] = nil
+      if version and version > 0 and version <= floor then
+        version = nil
+      end
+      local known = f.synced or version ~= nil
+      version = version or f.version
+      if version > 0 then
+        pieces[#pieces + 1] = stored_frame(bytes, f, version, known)
+        top = math.max(top, version)
+        synced = synced and known
+      end
     end
   end
   local lacks = false

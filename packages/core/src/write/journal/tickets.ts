@@ -5,7 +5,7 @@
  *
  * The outbox says what L3's word was; see {@link Outcomes}.
  */
-import type { LogWrite, ValueWrite } from '../../model/entry.ts';
+import type { ItemStamp, LogWrite, ValueWrite } from '../../model/entry.ts';
 import type { AddressId } from '../../model/key.ts';
 import { compareStamps, type Stamp } from '../../model/version.ts';
 import type { Outcomes } from '../outcomes.ts';
@@ -63,12 +63,14 @@ export class Tickets implements Outcomes {
     else this.#values.set(id, left);
   }
 
-  itemsDone(id: AddressId, itemIds: Iterable<string>): void {
+  itemsDone(id: AddressId, done: Iterable<ItemStamp>): void {
     const there = this.#logs.get(id);
     if (there === undefined) return;
-    const done = new Set(itemIds);
+    const upTo = new Map(Array.from(done, (item) => [item.id, item.version]));
     for (const { items } of there) {
-      for (const itemId of items.keys()) if (done.has(itemId)) items.delete(itemId);
+      for (const [itemId, version] of items) {
+        if (version <= (upTo.get(itemId) ?? 0)) items.delete(itemId);
+      }
     }
     this.#letGo(id, there);
   }

@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { createServer, request, type Server } from 'node:http';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { type Instance, Stage, until } from '../support.ts';
+import { type Instance, Stage, turn, until } from '../support.ts';
 
 const LIMIT_BYTES = 200_000;
 
@@ -184,4 +184,21 @@ it('G7: a record of 5 MB is held, stored and read back whole', async () => {
   expect(await one.cache.sync()).toMatchObject({ failed: 0, remaining: 0 });
   await one.cache.forget('texts', key);
   expect(await records.get(key)).toHaveLength(value.length);
+});
+
+it('G1, G7: a deletion of a log is not held up by an item behind it that can not be sent, nor lost with it', async () => {
+  const one = await behindGateway(4000);
+  const { logs } = one;
+  const key = stage.key('log');
+  await logs.append(key, turn('before'));
+  await one.cache.sync();
+  await logs.delete(key);
+  await logs.append(key, turn('large', text(LIMIT_BYTES + 1)));
+  expect(await one.cache.sync()).toMatchObject({ failed: 1 });
+  expect(await stage.items(key)).toEqual([]);
+  const [letter] = await one.cache.deadLetters.list({ namespace: 'turns' });
+  expect(await one.cache.deadLetters.drop(letter?.id ?? 0)).toBe(true);
+  await until(async () => (await stage.pending()) === 0, 'nothing pending');
+  expect(await logs.read(key)).toEqual([]);
+  expect(await one.cache.inspect('turns', key)).toMatchObject({ l3: { deleted: true } });
 });

@@ -13,7 +13,7 @@ const item = (id: string, version: number) => ({
 function outboxWith(refused: string) {
   const outbox = new Outbox({ maxPending: 10, maxBytes: 10_000 });
   outbox.holdItems(LOG, undefined, [item('1', 1), item('2', 2)], 'unsynced', 0);
-  outbox.park(LOG.id, [refused], true);
+  outbox.park(LOG.id, [item(refused, Number(refused))], true);
   return outbox;
 }
 
@@ -22,7 +22,7 @@ it('G7: what is decided about a refused item is heard also while the item is bei
   // Sent before the decision, answered after it.
   outbox.unpark();
   outbox.heard(LOG.id, { version: 2, intent: 0 });
-  outbox.park(LOG.id, ['2'], true);
+  outbox.park(LOG.id, [item('2', 2)], true);
   expect(outbox.takeAnswered()).toEqual([LOG.id]);
 });
 
