@@ -1,7 +1,7 @@
 /**
  * `update`: an exact read-modify-write against L3.
  *
- *   base      the newest that can be seen. Something pending is flushed first, so that L3 has it.
+ *   base      the newest that can be seen (base.ts).
  *   decide    the caller's function, given the base.
  *   swap      compare-and-set in L3, with a bypass mark. applied: L2 gets its settled copy, then
  *             the write is acknowledged. mismatch: L3's word is the new base, decide again.
@@ -28,6 +28,8 @@ import type { Payload, ValueWrite } from '../model/entry.ts';
 import type { Address, AddressId, Scope } from '../model/key.ts';
 import { versionOf } from '../model/known.ts';
 import { type Stamp, versionAt } from '../model/version.ts';
+import { type Base, baseOf, rowOf, sureOf } from './base.ts';
+import type { FlushReport } from './flusher.ts';
 import type { Ladder, Receipt } from './ladder.ts';
 import { settleThrough } from './values.ts';
 
@@ -45,7 +47,7 @@ export type Decision<R> =
 export interface UpdateRequest<R> {
   readonly address: Address;
   readonly scope: Scope | undefined;
-  /** Given what L3 has, tombstones and expired values included. May run several times. */
+  /** Given the newest that there is, tombstones and expired values included. May run several times. */
   readonly decide: (base: ValueWrite | undefined) => Decision<R> | Promise<Decision<R>>;
   /** When to give up competing, by the monotonic clock. */
   readonly until: number;
@@ -86,19 +88,12 @@ interface Plan {
   readonly refused: readonly { readonly one: Waiting; readonly error: unknown }[];
 }
 
-/** What a turn begins with. */
-interface Base {
-  readonly seen: ValueWrite | undefined;
-  /** L3 said so. A copy in L2 may be older than what went around it. */
-  readonly isSure: boolean;
-}
-
 export class Updates {
   readonly #ladder: Ladder;
-  readonly #flush: (id: AddressId) => Promise<unknown>;
+  readonly #flush: (id: AddressId) => Promise<FlushReport>;
   readonly #lines = new Map<AddressId, Waiting[]>();
 
-  constructor(ladder: Ladder, flush: (id: AddressId) => Promise<unknown>) {
+  constructor(ladder: Ladder, flush: (id: AddressId) => Promise<FlushReport>) {
     this.#ladder = ladder;
     this.#flush = flush;
   }
@@ -137,7 +132,7 @@ export class Updates {
     const ticket = copies.enter(address.id);
     copies.move(address.id);
     try {
-      const base = await this.#base(address);
+      const base = await baseOf(this.#ladder.parts, this.#flush, address);
       await this.#compete(address, together, base, (write) =>
         copies.wrote(ticket, write, undefined),
       );
@@ -151,29 +146,30 @@ export class Updates {
   async #compete(
     address: Address,
     together: readonly Waiting[],
-    base: Base,
+    first: Base,
     // L2 was told, which is not to say that it holds this: it may have something newer.
     onWritten: (write: ValueWrite) => void,
   ): Promise<void> {
-    let { seen, isSure } = base;
+    const { parts } = this.#ladder;
+    let base = first;
     let above = 0;
     for (let round = 0; ; round += 1) {
-      const plan = await this.#plan(together, seen, isSure, above);
+      const plan = await this.#plan(together, base, above);
       if (plan === 'unsure') {
-        seen = await this.#durableBase(address);
-        isSure = true;
+        base = await rowOf(parts, address);
         continue;
       }
-      if (plan.write === undefined) return answer(plan, ['l3']);
-      const swapped = await this.#swap(plan.write, seen, lastOf(together));
+      if (plan.write === undefined) return answer(plan, base.held);
+      const swapped = await this.#swap(plan.write, base.row, lastOf(together));
       if (swapped.applied) {
         const settled = await settleThrough(this.#ladder, plan.write);
         onWritten(plan.write);
         return answer(plan, settled ? ['l2', 'l3'] : ['l3']);
       }
-      seen = swapped.current;
-      isSure = true;
       above = swapped.above ?? above;
+      // What L3 lacks may be gone together with the row that it was seen beside.
+      const isRow = base.seen === base.row;
+      base = isRow ? sureOf(swapped.current) : await baseOf(parts, this.#flush, address);
       await this.#backOff(together, round);
     }
   }
@@ -184,14 +180,13 @@ export class Updates {
    */
   async #plan(
     together: readonly Waiting[],
-    base: ValueWrite | undefined,
-    isSure: boolean,
+    { seen, isSure }: Base,
     above: number,
   ): Promise<Plan | 'unsure'> {
     for (;;) {
       const decided: { one: Waiting; version: number }[] = [];
       const refused: { one: Waiting; error: unknown }[] = [];
-      let current = base;
+      let current = seen;
       for (const one of this.#inTime(together)) {
         try {
           const decision = await this.#decision(one, current);
@@ -199,13 +194,13 @@ export class Updates {
           decided.push({ one, version: versionOf(current) });
         } catch (error) {
           if (!isSure) return 'unsure';
-          if (current === base) one.reject(error);
+          if (current === seen) one.reject(error);
           else refused.push({ one, error });
         }
       }
       const isInTime = this.#inTime(decided.map(({ one }) => one)).length === decided.length;
-      if (!isSure && current === base) return 'unsure';
-      if (isInTime) return { write: current === base ? undefined : current, decided, refused };
+      if (!isSure && current === seen) return 'unsure';
+      if (isInTime) return { write: current === seen ? undefined : current, decided, refused };
     }
   }
 
@@ -250,36 +245,6 @@ export class Updates {
     if (at === undefined) return stamp;
     const then = versionAt(Math.max(at, clock.now() - LONGEST_AGO_MS));
     return { ...stamp, version: Math.min(stamp.version, Math.max(least + 1, then)) };
-  }
-
-  /** A settled copy of L2 is good enough to write upon: the swap compares. Everything else is L3's to say. */
-  async #base(address: Address): Promise<Base> {
-    const { shared, outbox } = this.#ladder.parts;
-    const floor = outbox.floor(address.id);
-    try {
-      const entry = (await shared?.read([address]))?.[0]?.entry;
-      if (entry?.kind === 'value' && !entry.pending && entry.write.version >= versionOf(floor)) {
-        return { seen: entry.write, isSure: false };
-      }
-      if (entry?.pending === true || outbox.toFlush(address.id) !== undefined) {
-        await this.#flush(address.id);
-      }
-    } catch (error) {
-      if (!(error instanceof TierError)) throw error;
-      if (outbox.toFlush(address.id) !== undefined) await this.#flush(address.id);
-    }
-    const unsent = outbox.toFlush(address.id);
-    if (unsent !== undefined) {
-      throw new UnavailableError(`Supabase does not take the last write to ${address.namespace}`, {
-        outcome: 'none',
-      });
-    }
-    return { seen: await this.#durableBase(address), isSure: true };
-  }
-
-  #durableBase(address: Address): Promise<ValueWrite | undefined> {
-    const { durable } = this.#ladder.parts;
-    return this.#known(() => durable.read([address]).then(([row]) => row), address, 'none');
   }
 
   async #swap(
@@ -327,18 +292,6 @@ export class Updates {
           outcome: error.outcome === 'none' && call === 0 ? 'none' : 'unknown',
         });
       }
-    }
-  }
-
-  async #known<T>(ask: () => Promise<T>, address: Address, outcome: 'none'): Promise<T> {
-    try {
-      return await ask();
-    } catch (error) {
-      if (!(error instanceof TierError)) throw error;
-      throw new UnavailableError(`no tier can say what ${address.namespace} holds under this key`, {
-        cause: error,
-        outcome,
-      });
     }
   }
 

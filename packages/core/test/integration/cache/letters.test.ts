@@ -199,6 +199,95 @@ it('G7: what was resolved while its writer heard nothing is let go of once the w
   await stage.close(deaf);
 });
 
+it.each([
+  ['its writer', () => a],
+  ['another instance', () => b],
+  ['its writer, after Redis was emptied', () => a],
+] as const)(
+  'G2, G12: an update is given the write that L3 refused, and stands above it: by %s',
+  async (name, who) => {
+    const key = stage.key();
+    await a.records.set(key, { n: 1 });
+    await a.cache.sync();
+    await a.records.set(key, { n: 666 });
+    await a.cache.sync();
+    if (name.includes('emptied')) {
+      await stage.redis.flushall();
+      await eventually(async () =>
+        expect((await a.cache.inspect('counts', key)).l2).toBeUndefined(),
+      );
+    }
+    const { records } = who();
+    expect(await records.update(key, () => undefined)).toMatchObject({ value: { n: 666 } });
+    const { version } = await records.update(key, (current) => ({ n: (current?.n ?? 0) + 1 }));
+    expect(await records.get(key)).toEqual({ n: 667 });
+    expect(await stage.row(key)).toMatchObject({ value: { n: 667 }, version });
+    await a.cache.sync();
+    await settled(key);
+  },
+);
+
+it('G12: an update of what happened a while ago is given what L3 refused since, and is above it', async () => {
+  const key = stage.key();
+  await a.records.set(key, { n: 1 });
+  await a.cache.sync();
+  await a.records.set(key, { n: 666 });
+  await a.cache.sync();
+  const at = Date.now() - 60_000;
+  await b.records.update(key, (current) => ({ n: (current?.n ?? 0) + 1 }), { at });
+  for (const { records } of [a, b]) {
+    await eventually(async () => expect(await records.get(key)).toEqual({ n: 667 }));
+  }
+  await a.cache.sync();
+  await settled(key);
+});
+
+it('G7, G8: what was dropped, or erased, unheard is given to no update of its writer', async () => {
+  for (const gone of ['dropped', 'erased']) {
+    const key = stage.key();
+    const way = await stage.proxyToRedis();
+    const deaf = await stage.ready({ l2: { url: way.url } });
+    await deaf.records.set(key, { n: 666 });
+    await deaf.cache.sync();
+    way.cut();
+    await deaf.said('breaker', ({ to }) => to === 'OPEN');
+    if (gone === 'dropped') await b.cache.deadLetters.drop(await idOf(key));
+    else await b.cache.scope('call', key).erase();
+    const { value } = await deaf.records.update(key, (current) => ({ n: (current?.n ?? 0) + 1 }));
+    expect(value).toEqual({ n: 1 });
+    await stage.close(deaf);
+  }
+});
+
+it('G8: what L3 refused, and is erased while an update is given it, does not come back by the update', async () => {
+  const key = stage.key();
+  await a.records.set(key, { n: 1 });
+  await a.cache.sync();
+  await a.records.set(key, { n: 666 });
+  await a.cache.sync();
+  const given: (number | undefined)[] = [];
+  await b.records.update(key, async (current) => {
+    given.push(current?.n);
+    if (given.length === 1) await a.cache.scope('call', key).erase();
+    return { n: (current?.n ?? 0) + 1 };
+  });
+  expect(given).toEqual([666, undefined]);
+  expect(await b.records.get(key)).toEqual({ n: 1 });
+  await settled(key);
+});
+
+it('an exact write goes by the version that is read, also where L3 refused that', async () => {
+  const key = stage.key();
+  await a.records.set(key, { n: 1 });
+  await a.cache.sync();
+  const { version } = await a.records.set(key, { n: 666 });
+  await a.cache.sync();
+  await b.records.set(key, { n: 2 }, { ifVersion: version });
+  expect(await stage.row(key)).toMatchObject({ value: { n: 2 } });
+  await a.cache.sync();
+  await settled(key);
+});
+
 it('G7: one item of a log is dropped, and the log is whole without it on every instance', async () => {
   const key = stage.key('call');
   await a.logs.append(key, [turn('1'), turn('2', '666'), turn('3')]);

@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { createServer, request, type Server } from 'node:http';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { type Instance, Stage, turn, until } from '../support.ts';
+import { errorOf, type Instance, Stage, turn, until } from '../support.ts';
 
 const LIMIT_BYTES = 200_000;
 
@@ -14,6 +14,7 @@ class Gateway implements AsyncDisposable {
   readonly #server: Server;
   mode: 'refuse' | 'swallow' | 'pass' = 'refuse';
   largest = 0;
+  url = '';
 
   constructor(targetPort: number) {
     this.#server = createServer((incoming, answer) => {
@@ -45,7 +46,8 @@ class Gateway implements AsyncDisposable {
     await once(this.#server, 'listening');
     const at = this.#server.address();
     if (at === null || typeof at === 'string') throw new Error('the gateway does not listen');
-    return `http://127.0.0.1:${at.port}`;
+    this.url = `http://127.0.0.1:${at.port}`;
+    return this.url;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -123,6 +125,30 @@ it('G7: a row that is never answered for is given up after three attempts, and d
   expect(await records.get(large)).toBeUndefined();
   expect(await stage.row(large, 'texts')).toBeUndefined();
   expect(await stage.pending()).toBe(0);
+});
+
+it('G12: an update does not pass over a write of another instance that L3 does not answer for', async () => {
+  const one = await behindGateway(500);
+  gateway.mode = 'swallow';
+  const two = await stage.ready({
+    l2: { timeout: 10_000 },
+    l3: { url: gateway.url, timeout: 500 },
+    sync: { interval: '1h' },
+    deadline: '1m',
+  });
+  const [key, write, grow] = [stage.key(), text(LIMIT_BYTES + 1), (old = '') => `${old.length}`];
+  await one.cache.records<string>('texts').set(key, 'small', { durability: 'through' });
+  await one.cache.records<string>('texts').set(key, write);
+  const records = two.cache.records<string>('texts');
+  expect(await errorOf(records.update(key, grow))).toMatchObject({
+    code: 'UNAVAILABLE',
+    outcome: 'none',
+  });
+  expect(await records.get(key)).toHaveLength(write.length);
+  // Asked for the third time in vain, it is a letter, and the newest that there is.
+  await errorOf(records.update(key, grow));
+  expect(await records.update(key, grow)).toMatchObject({ value: `${write.length}` });
+  expect(await records.get(key)).toBe(`${write.length}`);
 });
 
 it('G7: the breaker closes although a row can not be sent', async () => {

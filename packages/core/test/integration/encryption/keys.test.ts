@@ -110,6 +110,8 @@ describe('G9: keys', () => {
     const keyless = await stage.ready(patient({ l1: false, sync: { adoptAfter: 10 } }));
     expect(await errorOf(keyless.records.get(record))).toBeInstanceOf(UnavailableError);
     expect(await errorOf(keyless.logs.read(log))).toBeInstanceOf(UnavailableError);
+    const update = keyless.records.update(record, (count) => ({ n: (count?.n ?? 0) + 10 }));
+    expect(await errorOf(update)).toMatchObject({ code: 'UNAVAILABLE', outcome: 'none' });
     const other = await stage.ready(patient({ encryption: ring('k9', 'k9'), l1: false }));
     expect(await errorOf(other.records.get(record))).toBeInstanceOf(UnavailableError);
     await keyless.said('unreadable', ({ pending, tier }) => pending && tier === 'l2');
