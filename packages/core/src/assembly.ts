@@ -139,6 +139,7 @@ export class Assembly {
       }),
       // Marks left from now on are repaired by the trial, before anybody reads L2 again.
       isBypassed: (id) => shared?.guard.isBypassed(addressOfId(id)) === true,
+      flush: (id) => this.drainer.flush([id], true),
       onHeld: () => this.drainer.nudge(),
       onFull: (what) => this.#onFull(what),
     });
@@ -155,7 +156,7 @@ export class Assembly {
         onFull: () => this.#onFull('bulkhead'),
       }),
       ladder,
-      updates: new Updates(ladder, (id) => this.drainer.flush([id], true)),
+      updates: new Updates(ladder),
       outbox,
       shared: foreground,
       durable,

@@ -10,10 +10,9 @@
  */
 import { TierError, UnavailableError } from '../errors.ts';
 import type { ValueWrite } from '../model/entry.ts';
-import type { Address, AddressId } from '../model/key.ts';
+import type { Address } from '../model/key.ts';
 import { unite } from '../model/known.ts';
 import type { SharedEntry } from '../tiers/tier.ts';
-import type { FlushReport } from './flusher.ts';
 import type { LadderParts, Receipt } from './ladder.ts';
 
 export interface Base {
@@ -27,11 +26,7 @@ export interface Base {
   readonly held: Receipt['held'];
 }
 
-export async function baseOf(
-  parts: LadderParts,
-  flush: (id: AddressId) => Promise<FlushReport>,
-  address: Address,
-): Promise<Base> {
+export async function baseOf(parts: LadderParts, address: Address): Promise<Base> {
   const { outbox } = parts;
   const floor = outbox.floorVersion(address.id);
   const entry = await entryOf(parts, address).catch(ifAway);
@@ -42,7 +37,7 @@ export async function baseOf(
   const isPending = entry?.pending === true;
   if (!isPending && outbox.toFlush(address.id) === undefined) return await rowOf(parts, address);
   pendingOf(entry, address);
-  const { flushed, refused, failed } = await flush(address.id);
+  const { flushed, refused, failed } = await parts.flush(address.id);
   if (failed > 0) {
     throw unavailable(`Supabase does not take the last write to ${address.namespace}`);
   }

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../clock.ts';
 import { ConflictError, TierError } from '../errors.ts';
-import type { Address } from '../model/key.ts';
+import type { Address, AddressId } from '../model/key.ts';
 import { type Floor, isLive, type Known, unite } from '../model/known.ts';
 import type {
   CreateAssertion,
@@ -19,17 +19,33 @@ export interface CreateParts {
   readonly outbox: Floor;
   readonly shared: SharedTier | undefined;
   readonly durable: DurableTier;
+  /** Brings to L3 what it lacks of a key. */
+  readonly flush: (id: AddressId) => Promise<unknown>;
 }
 
-/**
- * What the L2 script has to find unchanged for the key to be new; `undefined` where L2 can't
- * say, so that L3 decides alone.
- */
+interface Newness {
+  /**
+   * What the L2 script has to find unchanged for the key to be new; `undefined` where L2 can't
+   * say, so that L3 decides alone.
+   */
+  readonly assertion: CreateAssertion | undefined;
+  /** It is new by a deletion that L3 lacks. */
+  readonly isDeletedNear: boolean;
+}
+
 export async function assertNew(
   parts: CreateParts,
   address: Address,
   kind: 'value' | 'log',
 ): Promise<CreateAssertion | undefined> {
+  const { assertion, isDeletedNear } = await look(parts, address, kind);
+  if (!isDeletedNear) return assertion;
+  // The rung of L3 goes by what L3 has, so that is told first; L2's cut moves with it.
+  await parts.flush(address.id);
+  return (await look(parts, address, kind)).assertion;
+}
+
+async function look(parts: CreateParts, address: Address, kind: 'value' | 'log'): Promise<Newness> {
   const { outbox, clock } = parts;
   const read = await askShared(parts.shared, address);
   const meta = read?.meta;
@@ -40,10 +56,11 @@ export async function assertNew(
     const row = await askDurable(parts.durable, address, kind);
     // A deletion that L3 has not been told of is newer than what L3 still holds.
     if (isLive(unite(row, near), clock.now())) throw exists(address);
-    return meta && { ...meta, proven: true };
+    const isDeletedNear = isLive(row, clock.now());
+    return { assertion: meta && { ...meta, proven: true }, isDeletedNear };
   } catch (error) {
     if (!(error instanceof TierError)) throw error;
-    return meta && { ...meta, proven: false };
+    return { assertion: meta && { ...meta, proven: false }, isDeletedNear: false };
   }
 }
 

@@ -29,6 +29,7 @@ import type { LogWrite, ValueWrite } from '../model/entry.ts';
 import type { AddressId } from '../model/key.ts';
 import type { VersionClock } from '../model/version.ts';
 import type { CreateAssertion, DurableTier, SharedTier } from '../tiers/tier.ts';
+import type { FlushReport } from './flusher.ts';
 import type { JournalRung, Pledge } from './journal/rung.ts';
 import type { Outbox, OutboxBound } from './outbox.ts';
 
@@ -53,6 +54,8 @@ export interface LadderParts {
   readonly journal?: JournalRung | undefined;
   /** L2 is not read for this key, and will not be before every mark in L3 has been repaired. */
   readonly isBypassed: (id: AddressId) => boolean;
+  /** Brings to L3 what it lacks of a key, for somebody who waits. */
+  readonly flush: (id: AddressId) => Promise<FlushReport>;
   /** Something was added to the outbox. */
   readonly onHeld: () => void;
   /** The outbox is at its bound, or L2's memory is. */

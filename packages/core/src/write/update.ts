@@ -29,7 +29,6 @@ import type { Address, AddressId, Scope } from '../model/key.ts';
 import { versionOf } from '../model/known.ts';
 import { type Stamp, versionAt } from '../model/version.ts';
 import { type Base, baseOf, rowOf, sureOf } from './base.ts';
-import type { FlushReport } from './flusher.ts';
 import type { Ladder, Receipt } from './ladder.ts';
 import { settleThrough } from './values.ts';
 
@@ -90,12 +89,10 @@ interface Plan {
 
 export class Updates {
   readonly #ladder: Ladder;
-  readonly #flush: (id: AddressId) => Promise<FlushReport>;
   readonly #lines = new Map<AddressId, Waiting[]>();
 
-  constructor(ladder: Ladder, flush: (id: AddressId) => Promise<FlushReport>) {
+  constructor(ladder: Ladder) {
     this.#ladder = ladder;
-    this.#flush = flush;
   }
 
   async update<R>(request: UpdateRequest<R>): Promise<Updated<R>> {
@@ -132,7 +129,7 @@ export class Updates {
     const ticket = copies.enter(address.id);
     copies.move(address.id);
     try {
-      const base = await baseOf(this.#ladder.parts, this.#flush, address);
+      const base = await baseOf(this.#ladder.parts, address);
       await this.#compete(address, together, base, (write) =>
         copies.wrote(ticket, write, undefined),
       );
@@ -169,7 +166,7 @@ export class Updates {
       above = swapped.above ?? above;
       // What L3 lacks may be gone together with the row that it was seen beside.
       const isRow = base.seen === base.row;
-      base = isRow ? sureOf(swapped.current) : await baseOf(parts, this.#flush, address);
+      base = isRow ? sureOf(swapped.current) : await baseOf(parts, address);
       await this.#backOff(together, round);
     }
   }

@@ -138,6 +138,21 @@ it('G4: a deleted log is empty everywhere, and begins anew with what is appended
   expect(ids(await a.logs.read(key))).toEqual(['again']);
 });
 
+it('G2: a log that was deleted is created anew in L3, although L3 has not been told of the deletion', async () => {
+  for (const { logs } of [a, b]) {
+    const key = stage.key();
+    await a.logs.append(key, turns(3), { durability: 'through' });
+    expect((await a.logs.delete(key)).held).toEqual(['l2']);
+    const { held } = await logs.create(key, [turn('new')], { durability: 'through' });
+    expect(held).toEqual(['l3']);
+    await eventually(async () => expect(await logs.read(key)).toEqual([turn('new')]));
+    await expect(logs.create(key, [turn('x')], { durability: 'through' })).rejects.toThrow(
+      ConflictError,
+    );
+    expect((await stage.items(key)).map(({ id }) => id)).toEqual(['new']);
+  }
+});
+
 it('an append that is durable through is in L3 when it resolves, and read on every instance', async () => {
   const key = stage.key();
   await a.logs.append(key, turn('1'));

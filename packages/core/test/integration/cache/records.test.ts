@@ -98,6 +98,32 @@ it('create writes a new key once; what is there is a conflict, whichever tier kn
   expect(await a.records.get(key)).toEqual({ n: 4 });
 });
 
+it('G2: a create after a delete that L3 has not been told of is no conflict, where L3 has to hold it', async () => {
+  const way = await stage.proxyToRedis();
+  const one = await stage.ready({
+    l2: { url: way.url, timeout: 100, breaker: { failures: 1000 } },
+    sync: { interval: '1h' },
+  });
+  for (const [who, how] of [
+    [one, 'through'],
+    [b, 'through'],
+    [one, 'silent'],
+  ] as const) {
+    const key = stage.key();
+    await one.records.set(key, { n: 1 }, { durability: 'through' });
+    expect((await one.records.delete(key)).held).toEqual(['l2']);
+    if (how === 'silent') way.stall();
+    const through = how === 'through' ? ({ durability: 'through' } as const) : {};
+    expect((await who.records.create(key, { n: 2 }, through)).held).toContain('l3');
+    way.heal();
+    expect(await who.records.get(key)).toEqual({ n: 2 });
+    await expect(who.records.create(key, { n: 3 }, through)).rejects.toThrow(ConflictError);
+    await one.cache.sync();
+    await stage.converges(key, [one, b]);
+  }
+  await stage.close(one);
+});
+
 it('G12: update reads, changes and writes through L3; undefined changes nothing', async () => {
   const key = stage.key();
   const add = (current: Count | undefined) => ({ n: (current?.n ?? 0) + 1 });

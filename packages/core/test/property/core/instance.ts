@@ -147,6 +147,7 @@ export class SimulatedInstance {
       shared: foreground,
       durable: gathered(durable, { atOnce: 2, maxWaiting: 100, maxBytes: 1e6, onFull: () => {} }),
       isBypassed: () => this.#state === 'OPEN',
+      flush: (id) => this.drainer.flush([id], true),
       onHeld: () => this.drainer.nudge(),
       onFull: () => {},
     });
@@ -163,7 +164,7 @@ export class SimulatedInstance {
         onFull: () => {},
       }),
       ladder,
-      updates: new Updates(ladder, (id) => this.drainer.flush([id], true)),
+      updates: new Updates(ladder),
       outbox,
       shared: foreground,
       durable,
