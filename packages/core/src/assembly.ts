@@ -133,6 +133,7 @@ export class Assembly {
       journal: this.journal?.rung,
       durable: gathered(durable, {
         atOnce: options.sync.concurrency,
+        asksAtOnce: options.bulkhead.concurrency,
         maxWaiting: options.bulkhead.queue,
         maxBytes: options.sync.maxBytes,
         onFull: () => this.#onFull('through'),

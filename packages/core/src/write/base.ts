@@ -13,6 +13,7 @@ import type { ValueWrite } from '../model/entry.ts';
 import type { Address } from '../model/key.ts';
 import { unite } from '../model/known.ts';
 import type { SharedEntry } from '../tiers/tier.ts';
+import { overloadOf } from './gathered.ts';
 import type { LadderParts, Receipt } from './ladder.ts';
 
 export interface Base {
@@ -85,7 +86,10 @@ function ifAway(error: unknown): undefined {
 function asUnknown({ namespace }: Address): (error: unknown) => never {
   return (error) => {
     if (!(error instanceof TierError)) throw error;
-    throw unavailable(`no tier can say what ${namespace} holds under this key`, error);
+    throw (
+      overloadOf(error, 'none') ??
+      unavailable(`no tier can say what ${namespace} holds under this key`, error)
+    );
   };
 }
 

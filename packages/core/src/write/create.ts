@@ -6,19 +6,14 @@ import type { Clock } from '../clock.ts';
 import { ConflictError, TierError } from '../errors.ts';
 import type { Address, AddressId } from '../model/key.ts';
 import { type Floor, isLive, type Known, unite } from '../model/known.ts';
-import type {
-  CreateAssertion,
-  DurableTier,
-  SharedEntry,
-  SharedRead,
-  SharedTier,
-} from '../tiers/tier.ts';
+import type { CreateAssertion, SharedEntry, SharedRead, SharedTier } from '../tiers/tier.ts';
+import { type GatheredTier, overloadOf } from './gathered.ts';
 
 export interface CreateParts {
   readonly clock: Clock;
   readonly outbox: Floor;
   readonly shared: SharedTier | undefined;
-  readonly durable: DurableTier;
+  readonly durable: GatheredTier;
   /** Brings to L3 what it lacks of a key. */
   readonly flush: (id: AddressId) => Promise<unknown>;
 }
@@ -60,6 +55,9 @@ async function look(parts: CreateParts, address: Address, kind: 'value' | 'log')
     return { assertion: meta && { ...meta, proven: true }, isDeletedNear };
   } catch (error) {
     if (!(error instanceof TierError)) throw error;
+    // L3 could be asked, and is not to be overwritten because so many do.
+    const overload = overloadOf(error, 'none');
+    if (overload !== undefined) throw overload;
     return { assertion: meta && { ...meta, proven: false }, isDeletedNear: false };
   }
 }
@@ -77,12 +75,12 @@ async function askShared(
 }
 
 async function askDurable(
-  durable: DurableTier,
+  durable: GatheredTier,
   address: Address,
   kind: 'value' | 'log',
 ): Promise<Known | undefined> {
   if (kind === 'value') return (await durable.read([address]))[0];
-  const log = (await durable.readLogs([address]))[0];
+  const log = (await durable.readNewest([address]))[0];
   return log && { kind: 'log', ...log };
 }
 

@@ -8,8 +8,9 @@
 import type { LogItem, LogWrite } from '../model/entry.ts';
 import type { Address, Scope } from '../model/key.ts';
 import { versionOf } from '../model/known.ts';
-import type { CreateAssertion, DurableTier, SharedTier } from '../tiers/tier.ts';
+import type { CreateAssertion, SharedTier } from '../tiers/tier.ts';
 import { assertNew } from './create.ts';
+import type { GatheredTier } from './gathered.ts';
 import {
   type Climb,
   holders,
@@ -132,7 +133,7 @@ class AppendClimb implements Climb<LogWrite> {
     return { status: 'held', value: this.#under(reply.versions) };
   }
 
-  async atDurable(durable: DurableTier, mark: boolean): Promise<RungReply<LogWrite>> {
+  async atDurable(durable: GatheredTier, mark: boolean): Promise<RungReply<LogWrite>> {
     const [reply] = await durable.insert([
       { write: this.#write, mark, absent: this.#create, keep: false },
     ]);
@@ -195,9 +196,9 @@ class DeleteLogClimb implements Climb<LogWrite> {
     return ofPut(reply, this.#write);
   }
 
-  async atDurable(durable: DurableTier, mark: boolean): Promise<RungReply<LogWrite>> {
+  async atDurable(durable: GatheredTier, mark: boolean): Promise<RungReply<LogWrite>> {
     // L2's script would have known the newest item; here L3 has to be asked for it.
-    const [there] = await durable.readLogs([this.#write.address], { slice: { last: 1 } });
+    const [there] = await durable.readNewest([this.#write.address]);
     const newest = there?.items.at(-1)?.version ?? 0;
     if (newest >= this.#write.erasedTo) return { status: 'again', above: newest };
     const [reply] = await durable.insert([{ write: this.#write, mark, keep: false }]);

@@ -28,8 +28,9 @@ import {
 import type { LogWrite, ValueWrite } from '../model/entry.ts';
 import type { AddressId } from '../model/key.ts';
 import type { VersionClock } from '../model/version.ts';
-import type { CreateAssertion, DurableTier, SharedTier } from '../tiers/tier.ts';
+import type { CreateAssertion, SharedTier } from '../tiers/tier.ts';
 import type { FlushReport } from './flusher.ts';
+import { type GatheredTier, overloadOf } from './gathered.ts';
 import type { JournalRung, Pledge } from './journal/rung.ts';
 import type { Outbox, OutboxBound } from './outbox.ts';
 
@@ -49,7 +50,7 @@ export interface LadderParts {
   readonly outbox: Outbox;
   /** Absent where the cache has no L2: every write goes through to L3. */
   readonly shared: SharedTier | undefined;
-  readonly durable: DurableTier;
+  readonly durable: GatheredTier;
   /** Absent where the cache has none. */
   readonly journal?: JournalRung | undefined;
   /** L2 is not read for this key, and will not be before every mark in L3 has been repaired. */
@@ -83,7 +84,7 @@ export interface Climb<T extends ValueWrite | LogWrite> {
   /** Called before every attempt after a too low one. */
   propose(above: number): void;
   atShared(shared: SharedTier, create: CreateAssertion | undefined): Promise<RungReply<T>>;
-  atDurable(durable: DurableTier, mark: boolean): Promise<RungReply<T>>;
+  atDurable(durable: GatheredTier, mark: boolean): Promise<RungReply<T>>;
   /** Present on a `create`: rejects with ConflictError where the key is known to exist. */
   assertNew?(): Promise<CreateAssertion | undefined>;
 }
@@ -233,9 +234,8 @@ export class Ladder {
   ): CacheError {
     const outcome = sofar === 'unknown' || cause.outcome !== 'none' ? 'unknown' : 'none';
     const options = { cause, outcome } as const;
-    if (cause.cause instanceof OverloadedError) {
-      return new OverloadedError(cause.message, options);
-    }
+    const overload = overloadOf(cause, outcome);
+    if (overload !== undefined) return overload;
     if (this.parts.outbox.full) {
       return new OverloadedError(
         `too many writes of this process wait for Supabase, which does not answer`,

@@ -29,6 +29,7 @@ import type { Address, AddressId, Scope } from '../model/key.ts';
 import { versionOf } from '../model/known.ts';
 import { type Stamp, versionAt } from '../model/version.ts';
 import { type Base, baseOf, rowOf, sureOf } from './base.ts';
+import { overloadOf } from './gathered.ts';
 import type { Ladder, Receipt } from './ladder.ts';
 import { settleThrough } from './values.ts';
 
@@ -78,6 +79,14 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
+/** Whose turn it is. */
+interface Turn {
+  readonly address: Address;
+  readonly together: readonly Waiting[];
+  /** Aborted when the time of the last of them is over. */
+  readonly gone: AbortSignal;
+}
+
 /** What the updates of one turn come to, in their order. */
 interface Plan {
   /** Stands for all of them. `undefined`: nobody changes anything. */
@@ -115,13 +124,15 @@ export class Updates {
     while (line.length > 0) {
       const together = line.splice(0, MAX_TOGETHER);
       const left = Math.max(0, lastOf(together) - clock.monotonic());
-      await within(this.#turn(together), left, () => tooLate(namespace), clock).catch(() => {});
+      const gone = new AbortController();
+      const turn = this.#turn(together, gone.signal);
+      await within(turn, left, () => tooLate(namespace), clock).catch(() => gone.abort());
     }
     this.#lines.delete(id);
   }
 
   /** Answers everybody; never rejects. */
-  async #turn(together: readonly Waiting[]): Promise<void> {
+  async #turn(together: readonly Waiting[], gone: AbortSignal): Promise<void> {
     const { copies } = this.#ladder.parts;
     const [first] = this.#inTime(together);
     if (first === undefined) return;
@@ -130,7 +141,7 @@ export class Updates {
     copies.move(address.id);
     try {
       const base = await baseOf(this.#ladder.parts, address);
-      await this.#compete(address, together, base, (write) =>
+      await this.#compete({ address, together, gone }, base, (write) =>
         copies.wrote(ticket, write, undefined),
       );
     } catch (error) {
@@ -141,8 +152,7 @@ export class Updates {
   }
 
   async #compete(
-    address: Address,
-    together: readonly Waiting[],
+    { address, together, gone }: Turn,
     first: Base,
     // L2 was told, which is not to say that it holds this: it may have something newer.
     onWritten: (write: ValueWrite) => void,
@@ -157,7 +167,7 @@ export class Updates {
         continue;
       }
       if (plan.write === undefined) return answer(plan, base.held);
-      const swapped = await this.#swap(plan.write, base.row, lastOf(together));
+      const swapped = await this.#swap(plan.write, base.row, gone);
       if (swapped.applied) {
         const settled = await settleThrough(this.#ladder, plan.write);
         onWritten(plan.write);
@@ -247,7 +257,7 @@ export class Updates {
   async #swap(
     write: ValueWrite,
     base: ValueWrite | undefined,
-    until: number,
+    gone: AbortSignal,
   ): Promise<
     | { readonly applied: true }
     | {
@@ -260,7 +270,7 @@ export class Updates {
     const { namespace } = write.address;
     for (let call = 0; ; call += 1) {
       try {
-        const reply = await durable.compareAndSet(write, base);
+        const reply = await durable.compareAndSet(write, base, gone);
         if (reply.status === 'applied') return { applied: true };
         if (reply.status === 'refused') {
           throw new TierError(`Supabase refuses this row of ${namespace}`, 'data', {
@@ -282,12 +292,14 @@ export class Updates {
       } catch (error) {
         const away = error instanceof TierError && error.reason !== 'data';
         if (!away) throw error;
-        const isTime = this.#ladder.parts.clock.monotonic() < until;
-        if (isTime && call + 1 < MAX_SAME_CALLS && error.outcome !== 'none') continue;
-        throw new UnavailableError(`Supabase does not answer an update of ${namespace}`, {
-          cause: error,
-          outcome: error.outcome === 'none' && call === 0 ? 'none' : 'unknown',
-        });
+        const isAgain = call + 1 < MAX_SAME_CALLS && error.outcome !== 'none';
+        if (isAgain && !gone.aborted) continue;
+        const outcome = error.outcome === 'none' && call === 0 ? 'none' : 'unknown';
+        if (gone.aborted && outcome === 'none') throw tooLate(namespace);
+        const message = `Supabase does not answer an update of ${namespace}`;
+        throw (
+          overloadOf(error, outcome) ?? new UnavailableError(message, { cause: error, outcome })
+        );
       }
     }
   }

@@ -6,14 +6,9 @@ import type { Copy } from '../coherence/copies.ts';
 import { ConflictError } from '../errors.ts';
 import type { Payload, ValueWrite } from '../model/entry.ts';
 import type { Address, Scope } from '../model/key.ts';
-import type {
-  ApplyReply,
-  CreateAssertion,
-  DurableTier,
-  PutReply,
-  SharedTier,
-} from '../tiers/tier.ts';
+import type { ApplyReply, CreateAssertion, PutReply, SharedTier } from '../tiers/tier.ts';
 import { assertNew } from './create.ts';
+import type { GatheredTier } from './gathered.ts';
 import {
   type Climb,
   holders,
@@ -118,7 +113,7 @@ class ValueClimb implements Climb<ValueWrite> {
     return ofPut(reply, this.#write);
   }
 
-  async atDurable(durable: DurableTier, mark: boolean): Promise<RungReply<ValueWrite>> {
+  async atDurable(durable: GatheredTier, mark: boolean): Promise<RungReply<ValueWrite>> {
     const [reply] = await durable.apply([
       // Whoever is refused is told so: nobody has to keep it.
       { write: this.#write, mark, absent: this.#create, keep: false },
@@ -147,7 +142,7 @@ export function ofPut<T>(reply: PutReply | undefined, value: T): RungReply<T> {
 
 async function ofApply(
   reply: Exclude<ApplyReply, { readonly status: 'applied' }> | undefined,
-  durable: DurableTier,
+  durable: GatheredTier,
 ): Promise<RungReply<ValueWrite>> {
   switch (reply?.status) {
     case 'superseded':

@@ -4,7 +4,7 @@
  */
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { OverloadedError } from '../../../src/index.ts';
-import { errorOf, eventually, type Instance, Stage } from '../support.ts';
+import { errorOf, eventually, type Instance, Stage, turn, until } from '../support.ts';
 
 let stage: Stage;
 beforeAll(async () => {
@@ -152,6 +152,97 @@ it('G6: writes that wait for L3 are bounded by their bytes too', async () => {
   expect(await reached(one, 'through')).toBe(1);
   stage.stack.supabase.thaw();
   expect(await Promise.all(outcomes.slice(0, 3))).toEqual(['held', 'held', 'held']);
+});
+
+/** What a writer asks L3 before he writes, and his swaps: 20 at once, where one leaves and five may wait. */
+const CROWDS = {
+  'updates that read L3': {
+    warm: false,
+    write: ({ records }: Instance, key: string) =>
+      records.update(key, (current) => ({ n: (current?.n ?? 0) + 1 })),
+  },
+  'updates of what Redis holds': {
+    warm: true,
+    write: ({ records }: Instance, key: string) =>
+      records.update(key, (current) => ({ n: (current?.n ?? 0) + 1 })),
+  },
+  'creates of records': {
+    warm: false,
+    write: ({ records }: Instance, key: string) => records.create(key, { n: 1 }),
+  },
+  'creates of logs': {
+    warm: false,
+    write: ({ logs }: Instance, key: string) => logs.create(key, turn('1')),
+  },
+  'deletions of logs': {
+    warm: false,
+    write: ({ logs }: Instance, key: string) => logs.delete(key, { durability: 'through' }),
+  },
+} as const;
+
+it.each(Object.entries(CROWDS))(
+  'G6: %s are bounded: those beyond are rejected at once, and had no effect; the others are stored',
+  async (_, { warm, write }) => {
+    const queue = 5;
+    const one = await stage.ready({
+      l2: { timeout: 10_000 },
+      l3: { timeout: 10_000 },
+      bulkhead: { queue, concurrency: 1 },
+      sync: { concurrency: 1, interval: '1h' },
+    });
+    const keys = keysOf(20);
+    if (warm) for (const key of keys) await one.records.set(key, { n: 0 });
+    await one.cache.sync();
+    stage.stack.supabase.freeze();
+    const outcomes = keys.map((key) =>
+      write(one, key).then(
+        () => 'held',
+        (error: unknown) => error,
+      ),
+    );
+    const first = keys.length - queue - 1;
+    const turnedAway: unknown[] = [];
+    for (const outcome of outcomes) void outcome.then((it) => turnedAway.push(it));
+    await until(() => turnedAway.length >= first, 'those beyond the bound are told');
+    for (const error of turnedAway) {
+      expect(error).toBeInstanceOf(OverloadedError);
+      expect(error).toMatchObject({ outcome: 'none' });
+    }
+    expect(turnedAway).toHaveLength(first);
+    await told(one, 'through', queue);
+    stage.stack.supabase.thaw();
+    const all = await Promise.all(outcomes);
+    expect(all.filter((it) => it === 'held')).toHaveLength(queue + 1);
+    expect(await one.cache.sync()).toMatchObject({ failed: 0, remaining: 0 });
+    for (const [n, key] of keys.entries()) {
+      if (all[n] === 'held') continue;
+      expect((await stage.row(key))?.value).toEqual(warm ? { n: 0 } : undefined);
+      expect(await stage.items(key)).toEqual([]);
+    }
+  },
+);
+
+it('G5, G6: an update that waits for L3 is not sent any more when its time is over', async () => {
+  const one = await stage.ready({
+    l2: { timeout: 10_000 },
+    l3: { timeout: 10_000 },
+    bulkhead: { concurrency: 1 },
+  });
+  const keys = keysOf(5);
+  for (const key of keys) await one.records.set(key, { n: 0 });
+  await one.cache.sync();
+  stage.stack.supabase.freeze();
+  const [under = '', last = '', ...late] = keys;
+  const write = (key: string, deadline: number) =>
+    one.records.update(key, () => ({ n: 1 }), { deadline });
+  const sent = write(under, 15_000);
+  for (const error of await Promise.all(late.map((key) => errorOf(write(key, 300))))) {
+    expect(error).toMatchObject({ code: 'TIMEOUT' });
+  }
+  const after = write(last, 15_000);
+  stage.stack.supabase.thaw();
+  await Promise.all([sent, after]);
+  for (const key of late) expect(await stage.row(key)).toMatchObject({ value: { n: 0 } });
 });
 
 it('G6: reads that wait for L3 are bounded by keys and by readers, and the others are answered', async () => {
