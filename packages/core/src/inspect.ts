@@ -47,8 +47,10 @@ export async function inspect(
 ): Promise<Inspection> {
   const { engine } = assembly;
   const address = namespace.address(key);
-  const describe = (known: Known | undefined, pending?: boolean) =>
+  const describe = (known: Known | undefined, pending?: boolean): TierInspection =>
     known === undefined ? undefined : describeKnown(assembly, namespace, known, pending, withValue);
+  // None of these is left without its catch while another one is waited for.
+  const outbox = (async () => describe(engine.outbox.floor(address.id)))().catch(whyNot);
   const copy = assembly.instance.copies.get(address.id);
   const l2 = engine.shared
     ?.read([address])
@@ -60,14 +62,15 @@ export async function inspect(
       : engine.durable
           .readLogs([address])
           .then(([found]): Known | undefined => found && { kind: 'log', ...found });
+  const l3 = row.then((known) => describe(known)).catch(whyNot);
   return {
     namespace: namespace.name,
     key,
     kind: namespace.kind,
     l1: copy === undefined ? undefined : { version: copy.version, bytes: copy.bytes },
-    outbox: describe(engine.outbox.floor(address.id)),
+    outbox: await outbox,
     l2: await l2,
-    l3: await row.then((known) => describe(known)).catch(whyNot),
+    l3: await l3,
   };
 }
 

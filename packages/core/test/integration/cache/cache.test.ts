@@ -1,6 +1,7 @@
 /** The verbs of the cache itself: scopes, tags, sync, what it says of itself, and its end. */
 import { Registry } from 'prom-client';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import * as z from 'zod';
 import { ClosedError, ConfigError, createCache, memory, systemClock } from '../../../src/index.ts';
 import { eventually, type Instance, Stage, turn, turns } from '../support.ts';
 
@@ -203,6 +204,46 @@ it('inspect names what every tier holds of a key, and the value only where it is
     l3: { version, value: { n: 1 }, expiresAt: expect.stringMatching(/^20\d\d-/) },
   });
   await expect((async () => a.cache.inspect('nowhere', key))()).rejects.toThrow(ConfigError);
+});
+
+it('inspect says of each tier that it is unavailable, whichever says so first, and leaves nothing unhandled', async () => {
+  const [toRedis, toSupabase] = await Promise.all([stage.proxyToRedis(), stage.proxyToSupabase()]);
+  const one = await stage.ready({ l2: { url: toRedis.url }, l3: { url: toSupabase.url } });
+  const unhandled: unknown[] = [];
+  const note = (reason: unknown) => void unhandled.push(reason);
+  process.on('unhandledRejection', note);
+  try {
+    // Redis costs its whole timeout, Supabase refuses at once.
+    toRedis.stall();
+    toSupabase.cut();
+    const held = await one.cache.inspect('counts', stage.key());
+    expect(held).toMatchObject({ outbox: undefined, l2: 'unavailable', l3: 'unavailable' });
+    expect(unhandled).toEqual([]);
+  } finally {
+    process.off('unhandledRejection', note);
+    toRedis.heal();
+    toSupabase.heal();
+  }
+});
+
+it('inspect says of a tier whose value does not fit the schema any more that it is unreadable', async () => {
+  const one = await stage.ready();
+  let fits = true;
+  const schema = z.custom<{ n: number }>(() => fits);
+  const records = one.cache.records('fitting', { schema });
+  await records.set('k', { n: 1 });
+  fits = false;
+  expect(await one.cache.inspect('fitting', 'k', { value: true })).toMatchObject({
+    outbox: 'unreadable',
+    l2: 'unreadable',
+    l3: undefined,
+  });
+  await one.cache.sync();
+  expect(await one.cache.inspect('fitting', 'k', { value: true })).toMatchObject({
+    outbox: undefined,
+    l2: 'unreadable',
+    l3: 'unreadable',
+  });
 });
 
 it('health, stats and the registry say that all parts answer', async () => {
