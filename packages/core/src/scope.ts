@@ -13,7 +13,7 @@ import { inChunks } from './chunks.ts';
 import { bounded } from './deadline.ts';
 import { TierError, UnavailableError, type WriteOutcome } from './errors.ts';
 import { preloadAll } from './many.ts';
-import type { Address, AddressId, Scope } from './model/key.ts';
+import { type Address, type AddressId, type Scope, sameScope } from './model/key.ts';
 import { scopeTagId } from './model/tags.ts';
 import type { Space } from './read/lookup.ts';
 import type { SharedTier } from './tiers/tier.ts';
@@ -346,8 +346,4 @@ function unreachable(outcome: WriteOutcome): (cause: unknown) => never {
 /** What L2 can't say is in the report as `unknown`, by its pending keys. */
 function ignoreTier(error: unknown): undefined {
   if (!(error instanceof TierError)) throw error;
-}
-
-function sameScope(a: Scope | undefined, b: Scope): boolean {
-  return a?.kind === b.kind && a.id === b.id;
 }

@@ -68,6 +68,10 @@ export function scopeOf(kind: string, id: string): Scope {
   return { kind: checkName('scope kind', kind), id: checkText('scope id', id) };
 }
 
+export function sameScope(a: Scope | undefined, b: Scope): boolean {
+  return a?.kind === b.kind && a.id === b.id;
+}
+
 /** Which of the fixed number of shards holds an address. Part of the stored format: never changes. */
 export function shardOf(address: Address, shards: number): number {
   return crc32(address.id) % shards;

@@ -50,6 +50,22 @@ it('G7: a record that L3 refuses stays readable and pending, its neighbours are 
   expect(await stage.pending()).toBe(0);
 });
 
+it('G2: scan gives what get gives of a record that L3 refused, and of what has taken its place', async () => {
+  const key = stage.key('bad');
+  const scanned = async () => {
+    const found: unknown[] = [];
+    for await (const [, value] of a.records.scan({ prefix: key })) found.push(value);
+    return found;
+  };
+  await a.records.set(key, { n: 666 });
+  await a.cache.sync();
+  expect(await a.records.get(key)).toEqual({ n: 666 });
+  expect(await scanned()).toEqual([{ n: 666 }]);
+  await b.records.delete(key, { durability: 'through' });
+  await eventually(async () => expect(await a.records.get(key)).toBeUndefined());
+  expect(await scanned()).toEqual([]);
+});
+
 it('G7: a write through to L3 that is refused is not acknowledged, and leaves what was there', async () => {
   const key = stage.key();
   await a.records.set(key, { n: 1 }, { durability: 'through' });

@@ -332,30 +332,6 @@ it('preload brings records into L2 and L1 before somebody asks for them', async 
   expect(await b.records.lookup(two)).toMatchObject({ tier: 'l2' });
 });
 
-it('scan gives the live records in key order, those that L3 lacks included', async () => {
-  const records = a.cache.records<Count>('scanned', { scope: (key) => ['team', key.slice(0, 1)] });
-  await records.set('b2', { n: 2 });
-  await records.set('a1', { n: 1 });
-  await records.set('b1', { n: 0 });
-  await a.cache.sync();
-  await records.set('b3', { n: 3 });
-  await records.set('b1', { n: 9 });
-  await records.delete('b2');
-  const all = async (options?: Parameters<typeof records.scan>[0]) => {
-    const found: [string, Count][] = [];
-    for await (const [key, value] of records.scan(options)) found.push([key, value]);
-    return found;
-  };
-  expect(await all()).toEqual([
-    ['a1', { n: 1 }],
-    ['b1', { n: 9 }],
-    ['b3', { n: 3 }],
-  ]);
-  expect((await all({ prefix: 'b' })).map(([key]) => key)).toEqual(['b1', 'b3']);
-  expect((await all({ scope: ['team', 'a'] })).map(([key]) => key)).toEqual(['a1']);
-  expect((await all({ limit: 2 })).map(([key]) => key)).toEqual(['a1', 'b1']);
-});
-
 it('a value too large for Redis lives in L3 alone, and an older copy of it is not served', async () => {
   const key = stage.key();
   const blobs = a.cache.records<Uint8Array>('large', { codec: 'bytes' });
