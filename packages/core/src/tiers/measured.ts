@@ -44,7 +44,7 @@ export class MeasuredTier {
       insert: (rows, o) => run('insert', () => tier.insert(rows, o)),
       compareAndSet: (write, base, o) =>
         run('compare_and_set', () => tier.compareAndSet(write, base, o)),
-      marks: (limit, o) => run('marks', () => tier.marks(limit, o)),
+      marks: (limit, after, o) => run('marks', () => tier.marks(limit, after, o)),
       unmark: (ids, o) => run('unmark', () => tier.unmark(ids, o)),
       maxVersion: (o) => run('max_version', () => tier.maxVersion(o)),
       scope: (scope, o) => run('scope', () => tier.scope(scope, o)),

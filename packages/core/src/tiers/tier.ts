@@ -350,11 +350,8 @@ export interface DurableTier {
     base: Stamp | undefined,
     o?: CallOptions,
   ): Promise<CompareAndSetReply>;
-  /** The oldest marks first. */
-  marks(
-    limit: number,
-    o?: CallOptions,
-  ): Promise<{ readonly marks: readonly BypassMark[]; readonly total: number }>;
+  /** The oldest marks first, behind the one with the id `after`. Fewer than `limit`: there are no more. */
+  marks(limit: number, after?: number | undefined, o?: CallOptions): Promise<readonly BypassMark[]>;
   unmark(ids: readonly number[], o?: CallOptions): Promise<void>;
   /** The highest version that L3 has ever held, pruned ones included. */
   maxVersion(o?: CallOptions): Promise<number>;

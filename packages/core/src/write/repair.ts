@@ -4,7 +4,8 @@
  * Such a write left a bypass mark in L3, in its own transaction. One instance of the fleet (a
  * lease in Redis; losing it costs double work, nothing else) reads the marks every second and
  * repairs; a breaker's trial repairs before it closes. A mark is deleted by its id, after L2
- * confirmed, in batches, so that an outage of any length costs bounded memory.
+ * confirmed, page by page, so that an outage of any length costs bounded memory, and marks that
+ * stay cost those behind them one reading. What is left meanwhile is for the next round.
  *
  * A pending entry that is older than the mark is flushed first: L3 answers superseded, and the
  * drop takes it away. One that this build can't read stays as it is, and so does its mark, for an
@@ -51,17 +52,15 @@ export class Repair {
   async marks(shared: SharedTier): Promise<number> {
     const { durable, clock, events } = this.#parts;
     const start = clock.monotonic();
-    const left = new Set<AddressId>();
     let repaired = 0;
-    for (let kept = 0; ; ) {
-      const { marks, total } = await durable.marks(MARKS_AT_ONCE + kept);
-      const tried = marks.filter(({ address }) => !left.has(address.id));
-      for (const id of await this.#repair(shared, newestPerKey(tried))) left.add(id);
-      const done = tried.filter(({ address }) => !left.has(address.id));
+    for (let after: number | undefined; ; ) {
+      const page = await durable.marks(MARKS_AT_ONCE, after);
+      const left = await this.#repair(shared, newestPerKey(page));
+      const done = page.filter(({ address }) => !left.has(address.id));
       if (done.length > 0) await durable.unmark(done.map((mark) => mark.id));
       repaired += done.length;
-      kept = marks.length - done.length;
-      if (total <= marks.length) break;
+      if (page.length < MARKS_AT_ONCE) break;
+      after = page.at(-1)?.id;
     }
     if (repaired > 0) {
       events.emit({ type: 'repaired', marks: repaired, ms: clock.monotonic() - start });

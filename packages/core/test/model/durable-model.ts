@@ -216,8 +216,8 @@ export class DurableModel {
 
   // ------------------------------------------------------------ marks
 
-  marks(limit: number): { readonly marks: readonly tier.BypassMark[]; readonly total: number } {
-    return { marks: this.#marks.slice(0, limit), total: this.#marks.length };
+  marks(limit: number, after = 0): readonly tier.BypassMark[] {
+    return this.#marks.filter(({ id }) => id > after).slice(0, limit);
   }
 
   unmark(ids: readonly number[]): void {

@@ -153,7 +153,7 @@ export const RULES: Readonly<Record<ShownRule, Rule>> = {
   'stale-pending-never-alone': {
     why: 'A pending entry out of an old dump may be older than what L3 got since.',
     faults: ['cut', 'regress'],
-    schedules: 20,
+    schedules: 28,
   },
   'settle-removes-older': {
     why: 'L3 has something newer than what L2 still shows, settled or pending.',

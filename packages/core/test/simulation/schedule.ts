@@ -191,7 +191,7 @@ class Fleet implements Stage {
       if (instance.mustDrain) return `P${instance.id} has to drain`;
       if (instance.outbox.size > 0) return `P${instance.id} holds ${instance.outbox.size}`;
     }
-    const marks = supabase.model.marks(0).total;
+    const marks = supabase.model.marks(Number.MAX_SAFE_INTEGER).length;
     if (marks > 0) return `${marks} marks`;
     const pending = redis.model.pending(Number.POSITIVE_INFINITY, 10);
     if (pending.total > 0) return `pending: ${pending.addresses.map(({ key }) => key).join(' ')}`;

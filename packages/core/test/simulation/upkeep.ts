@@ -5,6 +5,7 @@
 import { type Address, type AddressId, addressOfId } from '../../src/model/key.ts';
 import { stampOf } from '../../src/model/known.ts';
 import { compareStamps, type Stamp } from '../../src/model/version.ts';
+import type { BypassMark } from '../../src/tiers/tier.ts';
 import { adopt, drain, flush, HEALTHY, type Via } from './flushing.ts';
 import { short } from './history.ts';
 import { GAP_TTL_MS, type Instance } from './instance.ts';
@@ -18,6 +19,8 @@ const REPAIR_MS = 150;
 const LEASE_MS = 400;
 export const ADOPT_AFTER_MS = 600;
 const HEARTBEAT_MS = 100;
+/** So few that schedules come to a second page. */
+const MARKS_AT_ONCE = 10;
 
 interface Target {
   readonly address: Address;
@@ -77,13 +80,27 @@ function* isLeader(p: Instance): Task<boolean> {
   return mine === true;
 }
 
-/** Everybody's marks. A mark is deleted by its id, after L2 confirmed. */
+/** Everybody's marks, page by page; those that stay hold up none behind them. */
 function* repairMarks(p: Instance, via: Via): Task<boolean> {
   const { model } = p.network.supabase;
-  const found = yield* p.askDurable(() => model.marks(500));
-  if (found === LOST) return false;
+  let isComplete = true;
+  for (let after = 0; ; ) {
+    const behind = after;
+    const page = yield* p.askDurable(() => model.marks(MARKS_AT_ONCE, behind));
+    if (page === LOST) return false;
+    const isRepaired = yield* repairPage(p, page, via);
+    isComplete &&= isRepaired;
+    const last = page.at(-1);
+    if (page.length < MARKS_AT_ONCE || last === undefined) return isComplete;
+    after = last.id;
+  }
+}
+
+/** A mark is deleted by its id, after L2 confirmed. */
+function* repairPage(p: Instance, page: readonly BypassMark[], via: Via): Task<boolean> {
+  const { model } = p.network.supabase;
   const newest = new Map<AddressId, Target>();
-  for (const mark of found.marks) {
+  for (const mark of page) {
     const there = newest.get(mark.address.id);
     if (there === undefined || compareStamps(there.stamp, mark.stamp) < 0) {
       newest.set(mark.address.id, mark);
@@ -94,9 +111,7 @@ function* repairMarks(p: Instance, via: Via): Task<boolean> {
     const isRepaired = yield* repair(p, target, via);
     isComplete &&= isRepaired;
     if (!isRepaired) continue;
-    const ids = found.marks
-      .filter((mark) => mark.address.id === target.address.id)
-      .map(({ id }) => id);
+    const ids = page.filter((mark) => mark.address.id === target.address.id).map(({ id }) => id);
     const unmarked = yield* p.askDurable(() => model.unmark(ids));
     if (unmarked === LOST) return false;
   }

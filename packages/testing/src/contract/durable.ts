@@ -26,7 +26,7 @@ async function itemsOf(
 
 /** The stamps of the marks that a key has. */
 async function marksOf(tier: ContractDurableTier, address: ContractAddress) {
-  const { marks } = await tier.marks(10_000);
+  const marks = await tier.marks(10_000);
   return marks.filter((mark) => mark.address.id === address.id);
 }
 
@@ -80,6 +80,25 @@ function values(options: ContractOptions<ContractDurableTier>): readonly Contrac
       has(marks, [{ stamp: { version, intent: 1 } }], 'one mark, of this write');
       await tier.unmark(marks.map(({ id }) => id));
       assert.deepEqual(await marksOf(tier, of('a')), [], 'it goes by its id');
+    }),
+    caseOf(options, 'G3: marks are read page by page, the oldest first', async (tier, of) => {
+      const keys = ['c', 'a', 'b'].map(of);
+      const version = await above(tier);
+      for (const key of keys) await tier.apply([{ write: writeOf(key, version, 1), mark: true }]);
+      const found: string[] = [];
+      for (let after = 0; ; ) {
+        const [mark, ...more] = await tier.marks(1, after);
+        if (mark === undefined) break;
+        assert.ok(mark.id > after && more.length === 0, 'one, behind the one before');
+        after = mark.id;
+        found.push(mark.address.id);
+      }
+      const own = found.filter((id) => keys.some((key) => key.id === id));
+      assert.deepEqual(
+        own,
+        keys.map(({ id }) => id),
+        'each of them once, in the order of writing',
+      );
     }),
   ];
 }

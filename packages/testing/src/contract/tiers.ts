@@ -164,14 +164,15 @@ export interface ContractDurableTier {
   ): Promise<ContractReply>;
   marks(
     limit: number,
+    after?: number | undefined,
     o?: Signalled,
-  ): Promise<{
-    readonly marks: readonly {
+  ): Promise<
+    readonly {
       readonly id: number;
       readonly address: ContractAddress;
       readonly stamp: ContractStamp;
-    }[];
-  }>;
+    }[]
+  >;
   unmark(ids: readonly number[], o?: Signalled): Promise<void>;
   maxVersion(o?: Signalled): Promise<number>;
   scope(

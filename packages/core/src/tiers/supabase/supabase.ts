@@ -48,7 +48,7 @@ import { SupabaseTables } from './tables.ts';
 const SCHEMA_VERSION = 1;
 
 /** How far the migrations have to have come; cache_settings.revision. Older ones answer none. */
-const REVISION = 5;
+const REVISION = 6;
 
 /** Where the project is: its address and secret key, or a client that the caller owns. */
 export type SupabaseAccess =
@@ -170,13 +170,14 @@ export class SupabaseTier implements DurableTier {
 
   async marks(
     limit: number,
+    after?: number | undefined,
     o: CallOptions = {},
-  ): Promise<{ readonly marks: readonly BypassMark[]; readonly total: number }> {
-    const answer = await this.#call('read', 'cache_marks', { max_rows: String(limit) }, o);
-    return {
-      marks: rows.list(rows.field(answer, 'marks')).map(rows.markFrom),
-      total: rows.number(rows.field(answer, 'total')),
+  ): Promise<readonly BypassMark[]> {
+    const args = {
+      max_rows: String(limit),
+      after_id: after === undefined ? null : String(after),
     };
+    return rows.list(await this.#call('read', 'cache_marks', args, o)).map(rows.markFrom);
   }
 
   async unmark(ids: readonly number[], o: CallOptions = {}): Promise<void> {

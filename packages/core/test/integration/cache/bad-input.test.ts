@@ -1,6 +1,7 @@
 /** What can't be used is refused, each with its clear error; what is broken in Redis is recovered from. */
 import { fileURLToPath } from 'node:url';
 import { type RedisServer, type SupabaseServer, startRedis, startSupabase } from '@cache/testing';
+import { createClient } from '@supabase/supabase-js';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import * as z from 'zod';
 import {
@@ -9,11 +10,12 @@ import {
   ConfigError,
   createCache,
   KeyError,
+  memory,
   redis,
   SchemaError,
   supabase,
 } from '../../../src/index.ts';
-import { errorOf, eventually, type Instance, Stage, until } from '../support.ts';
+import { errorOf, eventually, Instance, Stage, until } from '../support.ts';
 
 /** Of another project: none of the cache's tables. */
 const OTHER_MIGRATIONS = fileURLToPath(
@@ -322,6 +324,46 @@ it('G7: marks of a key with a pending foreign entry hold up neither other marks 
   proxy.heal();
   await one.said('breaker', ({ to }) => to === 'CLOSED');
   expect(await one.records.get(neighbour)).toEqual({ n: 2 });
+});
+
+it('G6: marks that have to stay are read a page at a time, and hold up none of those behind them', async () => {
+  const key = stage.key();
+  await a.records.set(key, { n: 1 });
+  await makeForeign(key);
+  await stage.closeInstances();
+  const { redis: server, supabase: durable } = stage.stack;
+  const read: number[] = [];
+  const client = createClient(durable.url, durable.secretKey, {
+    auth: { persistSession: false, autoRefreshToken: false },
+    global: {
+      fetch: async (input, init) => {
+        const answer = await fetch(input, init);
+        if (String(input).endsWith('/cache_marks')) {
+          read.push((await answer.clone().text()).split('"counts"').length - 1);
+        }
+        return answer;
+      },
+    },
+  });
+  const mark = { namespace: 'counts', key, kind: 'value', version: 2 ** 50, intent: 1 };
+  const { error } = await client
+    .from('cache_bypass_marks')
+    .insert(Array.from({ length: 1200 }, () => mark));
+  expect(error).toBeNull();
+  const kept = await stage.count('cache_bypass_marks');
+  await using one = new Instance({
+    l1: memory(),
+    l2: redis({ url: server.url, timeout: 500 }),
+    l3: supabase({ client, timeout: 4000 }),
+  });
+  await one.cache.ready();
+  await one.healthy();
+  for (let n = 0; n < 3; n += 1) {
+    await one.records.update(stage.key(), () => ({ n }));
+    await one.said('repaired');
+    await until(async () => (await stage.count('cache_bypass_marks')) === kept, 'repaired');
+  }
+  expect(Math.max(...read)).toBe(500);
 });
 
 /** Asks Redis something, so that its breaker has something to count. */

@@ -62,6 +62,7 @@ const FUNCTIONS: readonly (readonly [string, object])[] = [
   ['cache_read', { namespaces: ['a'], keys: ['k'], budget: '1' }],
   ['cache_read_logs', { namespaces: ['a'], keys: ['k'], newest: null, after: null, budget: '1' }],
   ['cache_marks', { max_rows: '1' }],
+  ['cache_marks', { max_rows: '1', after_id: '0' }],
   ['cache_unmark', { ids: ['1'] }],
   ['cache_max_version', {}],
   ['cache_scope', { scope_kind: 'a', scope_id: 'b', at: '1' }],

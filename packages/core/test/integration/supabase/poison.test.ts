@@ -40,7 +40,7 @@ it('G7: a value that L3 refuses is alone with it; its neighbours are written and
   ]);
   const read = await l3.tier.read(writes.map((write) => write.address));
   expect(read.map((row) => row?.address.key)).toEqual(['before', undefined, undefined, 'after']);
-  const { marks } = await l3.tier.marks(100);
+  const marks = await l3.tier.marks(100);
   expect(marks.map((mark) => mark.address.key)).toEqual(['after', 'before', 'after', 'before']);
   expect(await l3.tier.deadLetters()).toBe(2);
   const [letter] = await l3.rows('cache_dead_letters', 'id');

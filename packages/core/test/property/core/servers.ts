@@ -352,7 +352,7 @@ export class DurableHost {
       apply: (rows) => this.#ask(() => rows.map((row) => model.apply(row, time.wall))),
       insert: (rows) => this.#ask(() => rows.map((row) => model.insert(row))),
       compareAndSet: (write, base) => this.#ask(() => model.compareAndSet(write, base, time.wall)),
-      marks: (limit) => this.#ask(() => model.marks(limit)),
+      marks: (limit, after) => this.#ask(() => model.marks(limit, after)),
       unmark: (ids) => this.#ask(() => model.unmark(ids)),
       maxVersion: () => this.#ask(() => model.maxVersion()),
       deadLetters: () => this.#ask(() => model.deadLetters().length),

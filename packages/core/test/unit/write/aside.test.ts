@@ -43,7 +43,7 @@ async function versionsAfterDeath(isAside: boolean) {
   await time.pass(5000);
   const read = b.version('k');
   await time.pass(100);
-  return { shown: (await read) - version, marks: l3.model.marks(10).total };
+  return { shown: (await read) - version, marks: l3.model.marks(10).length };
 }
 
 it('G4: what only a journal held reaches the others although its process dies before it settles', async () => {
