@@ -33,7 +33,14 @@ export type { Health, HealthStatus, ServerInfo } from './health.ts';
 export type { HeldCopy, Inspection, TierInspection } from './inspect.ts';
 export type { InvalidationReport } from './invalidate.ts';
 export type { JournalOptions } from './journal-options.ts';
-export type { AppendOptions, Identified, LogSnapshot, Logs, ReadOptions } from './logs.ts';
+export type {
+  AppendOptions,
+  Identified,
+  LogItems,
+  LogSnapshot,
+  Logs,
+  ReadOptions,
+} from './logs.ts';
 export type { Settled } from './many.ts';
 export { metricNames } from './metrics/prometheus.ts';
 export type { CacheStats } from './metrics/snapshot.ts';

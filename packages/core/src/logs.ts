@@ -40,6 +40,9 @@ export interface LogSnapshot<T> {
   readonly version: number;
 }
 
+/** One item, or several in a list. One that is a list itself has to be in a list, too. */
+export type LogItems<T> = (T extends readonly unknown[] ? never : T) | readonly T[];
+
 interface HeldItem {
   readonly id: string;
   readonly value: unknown;
@@ -64,11 +67,7 @@ export class Logs<T> {
   }
 
   /** Adds one item or several, in their order. Idempotent by the item's id. */
-  async append(
-    key: string,
-    items: T | readonly T[],
-    options: AppendOptions = {},
-  ): Promise<Receipt> {
+  async append(key: string, items: LogItems<T>, options: AppendOptions = {}): Promise<Receipt> {
     return this.#append(key, items, options, false);
   }
 
@@ -78,7 +77,7 @@ export class Logs<T> {
    */
   async create(
     key: string,
-    items: T | readonly T[] = [],
+    items: LogItems<T> = [],
     options: AppendOptions = {},
   ): Promise<Receipt> {
     return this.#append(key, items, options, true);
