@@ -69,6 +69,8 @@ export class GuardedTier {
   readonly #options: GuardOptions;
   readonly #breaker: CircuitBreaker<[], void>;
   readonly #lanes: Lanes | undefined;
+  /** What a call may take that nobody is on the line for. Never less than a caller waits. */
+  readonly #patienceMs: number;
   #consecutive = 0;
   #isOpening = true;
   #opened = 0;
@@ -88,8 +90,9 @@ export class GuardedTier {
   constructor(tier: ProbedTier, options: GuardOptions) {
     this.#tier = tier;
     this.#options = options;
+    this.#patienceMs = Math.max(options.timeoutMs, BACKGROUND_TIMEOUT_MS);
     this.#lanes = tier.lanes && this.#makeLanes(tier.lanes);
-    const patience = Math.max(options.timeoutMs, BACKGROUND_TIMEOUT_MS);
+    const patience = this.#patienceMs;
     this.foreground = this.#view(options.timeoutMs, 'closed');
     this.background = this.#view(patience, 'closed');
     this.fleet = this.#fleetView(patience);
@@ -154,7 +157,7 @@ export class GuardedTier {
 
   /** Whether the server is still the one that it was: an idle instance would not notice. */
   check(): Promise<void> {
-    const patience = Math.max(this.#options.timeoutMs, BACKGROUND_TIMEOUT_MS);
+    const patience = this.#patienceMs;
     const { lanes } = this.#tier;
     if (lanes === undefined) {
       return this.#call('check', patience, 'closed', () => this.#tier.check());
@@ -172,8 +175,8 @@ export class GuardedTier {
     return new Lanes({
       ...rest,
       lanes,
-      patienceMs: Math.max(rest.timeoutMs, BACKGROUND_TIMEOUT_MS),
-      recover: () => this.#options.recover(this.#view(BACKGROUND_TIMEOUT_MS, 'always')),
+      patienceMs: this.#patienceMs,
+      recover: () => this.#options.recover(this.#view(this.#patienceMs, 'always')),
       onAway: (lane, reason) => onLane?.(lane, 'away', reason),
       onBack: (lane, reason) => onLane?.(lane, 'back', reason),
       onNone: (reason) => this.open(`no node answers: ${reason}`),
@@ -201,7 +204,7 @@ export class GuardedTier {
   }
 
   async #runTrial(): Promise<void> {
-    const patience = Math.max(this.#options.timeoutMs, BACKGROUND_TIMEOUT_MS);
+    const patience = this.#patienceMs;
     for (let probe = 0; probe < this.#options.trial; probe += 1) {
       await within(
         this.#tier.probe(),
