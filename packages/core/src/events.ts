@@ -31,7 +31,6 @@ export type CacheEvent =
   /** L2's breaker changed its state. OPEN: reads go to L3, writes go around L2. */
   | {
       readonly type: 'breaker';
-      readonly from?: BreakerState | undefined;
       readonly to: BreakerState;
       readonly reason: string;
     }

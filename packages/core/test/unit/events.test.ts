@@ -58,11 +58,11 @@ test('a logger hears each event at the level that it deserves', () => {
   };
   const hub = new EventHub();
   hub.subscribe(eventLogger(logger));
-  hub.emit({ type: 'breaker', from: 'CLOSED', to: 'OPEN', reason: '5 failures in a row' });
+  hub.emit({ type: 'breaker', to: 'OPEN', reason: '5 failures in a row' });
   hub.emit({ type: 'dead-letter', namespace: 'calls', why: 'refused' });
   hub.emit(closed);
   expect(lines).toEqual([
-    'warn cache breaker {"cache":{"type":"breaker","from":"CLOSED","to":"OPEN","reason":"5 failures in a row"}}',
+    'warn cache breaker {"cache":{"type":"breaker","to":"OPEN","reason":"5 failures in a row"}}',
     'error cache dead-letter {"cache":{"type":"dead-letter","namespace":"calls","why":"refused"}}',
     'info cache closed {"cache":{"type":"closed","pending":0}}',
   ]);

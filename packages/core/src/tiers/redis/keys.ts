@@ -5,9 +5,6 @@
  */
 import { type Address, type AddressId, address, type Scope, shardOf } from '../../model/key.ts';
 
-/** Two digits name a shard. */
-export const MAX_SHARDS = 99;
-
 /** Every instance listens to this channel and to no other; in a Cluster to {@link busChannel}. */
 export const BUS_CHANNEL = 'c:bus';
 
