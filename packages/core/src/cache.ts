@@ -33,6 +33,7 @@ import { parseDuration } from './model/duration.ts';
 import { type Address, scopeOf } from './model/key.ts';
 import type { FieldsOf, RowTable, TableFor } from './model/mapped-table.ts';
 import { Namespaces } from './namespaces.ts';
+import { refuseUnknown } from './option-rules.ts';
 import { type CacheOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { makePacking } from './parts.ts';
 import { Records } from './records.ts';
@@ -334,13 +335,5 @@ export class Cache {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-}
-
-function refuseUnknown(name: string, options: object, known: readonly string[]): void {
-  for (const option of Object.keys(options)) {
-    if (!known.includes(option)) {
-      throw new ConfigError(`namespace "${name}": unknown option "${option}"`);
-    }
   }
 }

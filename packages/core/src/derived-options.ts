@@ -3,6 +3,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { ConfigError } from './errors.ts';
 import { type Duration, parseDuration } from './model/duration.ts';
 import type { CodecName } from './model/entry.ts';
+import { refuseUnknown } from './option-rules.ts';
 import type { Kept, LoadContext } from './read/load.ts';
 import type { LoadMany } from './read/load-many.ts';
 import type { DerivedPolicy } from './read/stocked.ts';
@@ -104,11 +105,7 @@ export function resolveDerived(
   options: PolicyOptions,
   tiers: TierTtls,
 ): DerivedPolicy {
-  for (const option of Object.keys(options)) {
-    if (!Object.hasOwn(OPTIONS, option)) {
-      throw new ConfigError(`namespace "${name}": unknown option "${option}"`);
-    }
-  }
+  refuseUnknown(name, options, Object.keys(OPTIONS));
   if (options.load !== undefined && options.loadMany !== undefined) {
     throw new ConfigError(`namespace "${name}" takes either load or loadMany, not both`);
   }

@@ -300,6 +300,15 @@ export function checkOptions(options: unknown): void {
   if (issue !== undefined) throw new ConfigError(explain(issue, options));
 }
 
+/** The same for an option of a namespace that there is none of. */
+export function refuseUnknown(name: string, options: object, known: readonly string[]): void {
+  for (const option of Object.keys(options)) {
+    if (!known.includes(option)) {
+      throw new ConfigError(`namespace "${name}": unknown option "${option}"`);
+    }
+  }
+}
+
 function explain(issue: z.core.$ZodIssue, options: unknown): string {
   const path = issue.path.at(-1) === 'kind' ? issue.path.slice(0, -1) : issue.path;
   const option = path.join('.');

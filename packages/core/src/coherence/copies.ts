@@ -9,25 +9,11 @@
  * A fence exists only for keys in flight. It moves with every own write, every message of the
  * bus about the key and every emptying. An L1 miss never means absence.
  */
-import type { DerivedFacts } from '../model/freshness.ts';
+import type { Copy } from '../model/copy.ts';
 import type { AddressId } from '../model/key.ts';
 import { compareStamps, type Stamp } from '../model/version.ts';
 
-/** A decoded value as L1 keeps it: frozen, so that one caller can't change another's. */
-export interface Copy {
-  readonly kind: 'value' | 'log';
-  readonly value: unknown;
-  readonly version: number;
-  readonly intent: number;
-  /** Milliseconds since 1970; 0: never. */
-  readonly expiresAt: number;
-  /** What it weighs against `l1.maxBytes`. */
-  readonly bytes: number;
-  /** Milliseconds since 1970. */
-  readonly storedAt: number;
-  /** Of derived values only. */
-  readonly derived?: DerivedFacts | undefined;
-}
+export type { Copy };
 
 /** What L1 has to offer. */
 export interface NearTier {

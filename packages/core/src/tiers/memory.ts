@@ -11,27 +11,9 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
-import type { DerivedFacts } from '../model/freshness.ts';
+import type { Copy } from '../model/copy.ts';
 import type { AddressId } from '../model/key.ts';
 import type { TagId } from '../model/tags.ts';
-
-/** What L1 holds of one address. */
-export interface MemoryEntry {
-  readonly kind: 'value' | 'log';
-  /** As its codec holds it, deeply frozen where it can be; `undefined` where it is known that there is nothing. */
-  readonly value: unknown;
-  readonly version: number;
-  /** Zero for logs. */
-  readonly intent: number;
-  /** The record's own life, in milliseconds since 1970; zero is never. */
-  readonly expiresAt: number;
-  /** Bytes of the payload, or of all of a log's. */
-  readonly bytes: number;
-  /** When it was put here, in milliseconds since 1970. */
-  readonly storedAt: number;
-  /** Of a derived value: its own time to live, in milliseconds, instead of the tier's. */
-  readonly derived?: DerivedFacts | undefined;
-}
 
 export interface MemoryTierOptions {
   /** Entries. */
@@ -57,7 +39,7 @@ export class MemoryTier {
   readonly #ttlMs: number;
   readonly #maxBytes: number;
   readonly #onEvict: (reason: EvictReason) => void;
-  readonly #entries: LRUCache<AddressId, MemoryEntry>;
+  readonly #entries: LRUCache<AddressId, Copy>;
   /** Why the entries go that are being removed; the reason of the LRU cache where there is none. */
   #removing: EvictReason | undefined;
 
@@ -70,7 +52,7 @@ export class MemoryTier {
     this.#ttlMs = options.ttlMs;
     this.#maxBytes = options.maxBytes;
     this.#onEvict = onEvict;
-    this.#entries = new LRUCache<AddressId, MemoryEntry>({
+    this.#entries = new LRUCache<AddressId, Copy>({
       max: options.max,
       maxSize: options.maxBytes,
       ttl: Math.max(1, Math.ceil(options.ttlMs)),
@@ -86,7 +68,7 @@ export class MemoryTier {
   }
 
   /** The entry, if its time is not over; it is the most recently used one from now on. */
-  get(id: AddressId): MemoryEntry | undefined {
+  get(id: AddressId): Copy | undefined {
     const entry = this.#entries.get(id);
     // The wall clock may have jumped past the record's end since the time to live was set.
     if (entry === undefined || !isOver(entry, this.#clock)) return entry;
@@ -96,17 +78,11 @@ export class MemoryTier {
     return undefined;
   }
 
-  /** The entry as {@link get} would give it, without counting as a use. */
-  peek(id: AddressId): MemoryEntry | undefined {
-    const entry = this.#entries.peek(id);
-    return entry === undefined || isOver(entry, this.#clock) ? undefined : entry;
-  }
-
   /**
    * Holds an entry; says whether it does. One that is over, or that alone would take more than
    * the byte bound, is not held, and what was there before is gone.
    */
-  set(id: AddressId, entry: MemoryEntry): boolean {
+  set(id: AddressId, entry: Copy): boolean {
     const ttl = this.#timeFor(entry);
     const size = entry.bytes + Buffer.byteLength(id) + ENTRY_OVERHEAD_BYTES;
     if (ttl <= 0 || size > this.#maxBytes) {
@@ -147,13 +123,13 @@ export class MemoryTier {
     return this.#entries.calculatedSize;
   }
 
-  #timeFor(entry: MemoryEntry): number {
+  #timeFor(entry: Copy): number {
     const lifeMs = entry.derived?.lifeMs ?? this.#ttlMs;
     if (entry.expiresAt === 0) return lifeMs;
     return Math.min(lifeMs, entry.expiresAt - this.#clock.now());
   }
 }
 
-function isOver(entry: MemoryEntry, clock: Clock): boolean {
+function isOver(entry: Copy, clock: Clock): boolean {
   return entry.expiresAt !== 0 && entry.expiresAt <= clock.now();
 }

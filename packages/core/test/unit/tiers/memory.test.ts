@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { Clock } from '../../../src/clock.ts';
+import type { Copy } from '../../../src/model/copy.ts';
 import { type AddressId, address, scopeOf } from '../../../src/model/key.ts';
 import { scopeTagId, type TagId, tagId } from '../../../src/model/tags.ts';
 import {
   ENTRY_OVERHEAD_BYTES,
   type EvictReason,
-  type MemoryEntry,
   MemoryTier,
   type MemoryTierOptions,
 } from '../../../src/tiers/memory.ts';
@@ -33,7 +33,7 @@ class HeldClock implements Clock {
 }
 
 const id = (key: string): AddressId => address('calls', key).id;
-const entry = (value: unknown, over: Partial<MemoryEntry> = {}): MemoryEntry => ({
+const entry = (value: unknown, over: Partial<Copy> = {}): Copy => ({
   kind: 'value',
   value,
   version: 1,
@@ -77,15 +77,6 @@ describe('L1', () => {
     expect(gone).toEqual(['evict']);
   });
 
-  it('does not take a peek for a use', () => {
-    const { memory } = tier({ max: 2 });
-    memory.set(id('a'), entry(1));
-    memory.set(id('b'), entry(2));
-    expect(memory.peek(id('a'))?.value).toBe(1);
-    memory.set(id('c'), entry(3));
-    expect(memory.peek(id('a'))).toBeUndefined();
-  });
-
   it('G6: is bounded by bytes, keys and bookkeeping included', () => {
     const { memory, gone } = tier({ maxBytes: 2 * sizeOf(1000) });
     memory.set(id('a'), entry(1, { bytes: 1000 }));
@@ -112,7 +103,6 @@ describe('L1', () => {
     clock.pass(600);
     expect(memory.get(id('a'))?.value).toBe(1);
     clock.pass(401);
-    expect(memory.peek(id('a'))).toBeUndefined();
     expect(memory.get(id('a'))).toBeUndefined();
     expect(memory.size).toBe(0);
     expect(gone).toEqual(['expire']);
@@ -125,7 +115,6 @@ describe('L1', () => {
     clock.pass(99);
     expect(memory.get(id('a'))?.value).toBe(1);
     clock.pass(1);
-    expect(memory.peek(id('a'))).toBeUndefined();
     expect(memory.get(id('a'))).toBeUndefined();
     expect(memory.set(id('a'), entry(1, { expiresAt }))).toBe(false);
   });
