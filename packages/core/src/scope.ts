@@ -80,8 +80,15 @@ const MAX_PENDING_SEEN = 10_000;
 /** How long the others may take to drain. */
 const DRAIN_OTHERS_MS = 1000;
 
-interface Members {
-  readonly addresses: readonly Address[];
+interface Member {
+  readonly address: Address;
+  readonly kind: 'value' | 'log';
+}
+
+/** What L3 lacks of a scope. */
+interface Pending {
+  readonly members: readonly Member[];
+  /** L2 could not say, or not all of it. */
   readonly unknown: boolean;
 }
 
@@ -99,7 +106,7 @@ export class CacheScope {
   async preload(options?: CallOptions): Promise<PreloadReport> {
     const { engine, spaceOf } = this.#parts;
     const bounds = boundsOf(engine, options);
-    const work = this.#members().then(({ addresses }) => {
+    const work = this.#members().then((addresses) => {
       const open = addresses.filter((address) => spaceOf(address) !== undefined);
       return preloadAll(open, (address) => {
         const space = spaceOf(address);
@@ -127,21 +134,24 @@ export class CacheScope {
   async #flush(): Promise<Omit<ScopeFlushReport, 'ms'>> {
     const { engine } = this.#parts;
     const before = await this.#pending();
-    const ids = before.addresses.map(({ id }) => id);
+    const ids = before.members.map(({ address }) => address.id);
     const report = ids.length === 0 ? NOTHING_FLUSHED : await engine.flush(ids);
     const after = await this.#pending();
     const isWhole = await this.#parts.others.isIndexWhole(DRAIN_OTHERS_MS);
     return {
       flushed: report.flushed,
       failed: report.failed + report.refused,
-      remaining: after.addresses.length,
+      remaining: after.members.length,
       unknown: before.unknown || after.unknown || !isWhole,
     };
   }
 
-  /** What belongs to the scope, without values. */
+  /**
+   * What belongs to the scope, without values. While L2 does not answer, what other instances have
+   * pending there is not in it, nor are derived values: {@link flush} says `unknown` then.
+   */
   async entries(options?: CallOptions): Promise<readonly ScopeEntry[]> {
-    const { engine, spaceOf } = this.#parts;
+    const { engine } = this.#parts;
     const bounds = boundsOf(engine, options);
     const derived = this.#parts.deriving.shared?.members(this.#scope).catch(ignoreTier);
     const work = Promise.all([this.#durable(), this.#pending(), derived]);
@@ -152,11 +162,7 @@ export class CacheScope {
       engine.clock,
     );
     const entries = new Map<AddressId, ScopeEntry>();
-    for (const { namespace, key, id } of pending.addresses) {
-      const kind = spaceOf({ namespace, key, id })?.kind ?? 'value';
-      entries.set(id, { namespace, key, kind });
-    }
-    for (const { address, kind } of durable) {
+    for (const { address, kind } of [...pending.members, ...durable]) {
       const { namespace, key, id } = address;
       entries.set(id, { namespace, key, kind });
     }
@@ -181,12 +187,13 @@ export class CacheScope {
   async #erase(): Promise<Omit<ScopeEraseReport, 'ms'>> {
     const { engine, removeCopy } = this.#parts;
     const pending = await this.#pending();
-    await this.#learn(pending.addresses);
+    await this.#learn(pending.members.map(({ address }) => address));
     const version = engine.ladder.parts.versions.propose();
     const report = await engine.durable.erase(this.#scope, version).catch(unreachable('unknown'));
     const addresses = new Map<AddressId, Address>();
-    for (const address of pending.addresses) addresses.set(address.id, address);
-    for (const { address } of report.addresses) addresses.set(address.id, address);
+    for (const { address } of [...pending.members, ...report.addresses]) {
+      addresses.set(address.id, address);
+    }
     for (const id of addresses.keys()) {
       engine.outbox.discard(id, { version, intent: Number.MAX_SAFE_INTEGER });
       removeCopy(id);
@@ -271,11 +278,10 @@ export class CacheScope {
     }
   }
 
-  async #members(): Promise<Members> {
+  async #members(): Promise<readonly Address[]> {
     const [durable, pending] = await Promise.all([this.#durable(), this.#pending()]);
-    const addresses = new Map(pending.addresses.map((address) => [address.id, address]));
-    for (const { address } of durable) addresses.set(address.id, address);
-    return { addresses: [...addresses.values()], unknown: pending.unknown };
+    const all = [...pending.members, ...durable];
+    return [...new Map(all.map(({ address }) => [address.id, address])).values()];
   }
 
   async #durable() {
@@ -287,38 +293,39 @@ export class CacheScope {
   }
 
   /** What L3 lacks of this scope: here, and as far as L2 can say anywhere else. */
-  async #pending(): Promise<Members> {
+  async #pending(): Promise<Pending> {
     const { engine, shared } = this.#parts;
-    const addresses = new Map<AddressId, Address>();
+    const members = new Map<AddressId, Member>();
     for (const id of [...engine.outbox.unsynced(), ...engine.outbox.parked()]) {
       const known = engine.outbox.floor(id);
-      if (known !== undefined && sameScope(known.scope, this.#scope))
-        addresses.set(id, known.address);
+      if (known !== undefined && sameScope(known.scope, this.#scope)) members.set(id, known);
     }
-    if (shared === undefined) return { addresses: [...addresses.values()], unknown: false };
+    if (shared === undefined) return { members: [...members.values()], unknown: false };
     try {
       const { addresses: pending, total } = await shared.pending(
         Number.MAX_SAFE_INTEGER,
         MAX_PENDING_SEEN,
       );
       const { mine, isUnreadable } = await this.#ofScope(pending, shared);
-      for (const address of mine) addresses.set(address.id, address);
+      for (const member of mine) members.set(member.address.id, member);
       const unknown = total > pending.length || isUnreadable;
-      return { addresses: [...addresses.values()], unknown };
+      return { members: [...members.values()], unknown };
     } catch (error) {
       if (!(error instanceof TierError)) throw error;
-      return { addresses: [...addresses.values()], unknown: true };
+      return { members: [...members.values()], unknown: true };
     }
   }
 
   /** `isUnreadable`: of some, only another build, or one with another key, knows the scope. */
   async #ofScope(pending: readonly Address[], shared: SharedTier) {
-    const mine: Address[] = [];
+    const mine: Member[] = [];
     const foreign: Address[] = [];
     for (const address of pending) {
       const scope = this.#parts.scopeOf(address);
-      if (scope === 'unknown') foreign.push(address);
-      else if (sameScope(scope, this.#scope)) mine.push(address);
+      if (scope !== 'unknown' && !sameScope(scope, this.#scope)) continue;
+      const kind = scope === 'unknown' ? undefined : this.#parts.spaceOf(address)?.kind;
+      if (kind === undefined) foreign.push(address);
+      else mine.push({ address, kind });
     }
     let isUnreadable = false;
     if (foreign.length === 0) return { mine, isUnreadable };
@@ -329,8 +336,8 @@ export class CacheScope {
         isUnreadable ||= entry.pending;
         continue;
       }
-      const { scope, address } = entry.kind === 'value' ? entry.write : entry;
-      if (sameScope(scope, this.#scope)) mine.push(address);
+      const { kind, scope, address } = entry.kind === 'value' ? entry.write : entry;
+      if (sameScope(scope, this.#scope)) mine.push({ address, kind });
     }
     return { mine, isUnreadable };
   }
@@ -343,7 +350,7 @@ function unreachable(outcome: WriteOutcome): (cause: unknown) => never {
   };
 }
 
-/** What L2 can't say is in the report as `unknown`, by its pending keys. */
+/** L2 does not answer: that is told by its pending keys, where the caller is told. */
 function ignoreTier(error: unknown): undefined {
   if (!(error instanceof TierError)) throw error;
 }

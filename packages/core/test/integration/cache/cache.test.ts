@@ -46,6 +46,18 @@ it('a scope lists what belongs to it, wherever it waits', async () => {
   expect(await b.cache.scope('call', stage.key('other')).entries()).toEqual([]);
 });
 
+it('a scope names the kind of what waits, also of a namespace that is not open here', async () => {
+  const id = stage.key('call');
+  const scope = () => ['call', id] as const;
+  await a.cache.logs<string>('elsewhere-logs', { scope }).append(id, 'one');
+  await a.cache.records<string>('elsewhere-records', { scope }).set(id, 'one');
+  const entries = await b.cache.scope('call', id).entries();
+  expect(entries.map(({ namespace, kind }) => [namespace, kind]).sort()).toEqual([
+    ['elsewhere-logs', 'log'],
+    ['elsewhere-records', 'value'],
+  ]);
+});
+
 it('G1: a flush of a scope brings its writes to L3, of every instance, and no others', async () => {
   const call = stage.key('call');
   const other = stage.key('other');
