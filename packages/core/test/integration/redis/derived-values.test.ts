@@ -6,6 +6,7 @@ import { address } from '../../../src/model/key.ts';
 import { tagId } from '../../../src/model/tags.ts';
 import { GuardedTier } from '../../../src/tiers/guarded.ts';
 import { numberBytes } from '../../../src/tiers/redis/handshake.ts';
+import { HeldClock } from '../derived/held-clock.ts';
 import { bench, CALL, entry, keyOf, LEASE_MS, LONG, OTHER, VALUE } from './derived-bench.ts';
 import { json, StillClock, until } from './support.ts';
 
@@ -237,6 +238,62 @@ describe('behind the guard', () => {
     } finally {
       at.server.thaw();
       await guard.close();
+    }
+  });
+
+  test('G5: the trial of one of several servers waits for it as long as callers do', async () => {
+    const { tier } = await opened();
+    const rest = { failures: 1, resetMs: 100, trial: 1, onTransition() {}, onCall() {} };
+    const recover = async () => {};
+    const whole = new GuardedTier(tier, {
+      ...rest,
+      timeoutMs: 60_000,
+      clock: systemClock,
+      recover,
+    });
+    const probe = () => tier.probe();
+    const lanes = { of: () => 'a', all: () => ['a', 'b'], probe, check: probe, drop() {} };
+    const { fleet, derived } = tier;
+    const several = {
+      ...whole.foreground,
+      probe,
+      check: probe,
+      reconnect() {},
+      fleet,
+      derived,
+      lanes,
+    };
+    const clock = new HeldClock();
+    const said: string[] = [];
+    const guard = new GuardedTier(several, {
+      ...rest,
+      timeoutMs: 3000,
+      clock,
+      onLane: (_, state) => said.push(state),
+      recover: async (shared) => {
+        at.server.freeze();
+        said.push('tried');
+        await shared.read([VALUE]);
+      },
+    });
+    guard.began();
+    try {
+      at.server.freeze();
+      const late = expect(guard.foreground.read([VALUE])).rejects.toMatchObject({
+        reason: 'timeout',
+      });
+      await clock.pass(3000);
+      await late;
+      at.server.thaw();
+      await clock.pass(100);
+      await until(() => said.includes('tried'), 'it is tried');
+      await clock.pass(2000);
+      at.server.thaw();
+      await until(() => said.length > 2, 'the trial is over');
+      expect(said).toEqual(['away', 'tried', 'back']);
+    } finally {
+      at.server.thaw();
+      await Promise.all([guard.close(), whole.close()]);
     }
   });
 });
