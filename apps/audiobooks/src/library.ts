@@ -4,6 +4,8 @@ import { ProblemError } from '@cache/http';
 import { z } from '@hono/zod-openapi';
 import * as schemas from './schemas.ts';
 
+/** SQL says null. */
+const orNone = <T>(schema: z.ZodType<T>) => schema.nullable().transform((one) => one ?? undefined);
 const revisedSchema = schemas.book.extend({ revisiones: z.array(z.string()) });
 const placeSchema = z.object({
   bookId: z.int(),
@@ -50,9 +52,4 @@ export function openLibrary(client: NonNullable<SupabaseOptions['client']>) {
     audios: (book: number, voice: string, signal: AbortSignal) =>
       ask('audios', { book, voice }, z.array(schemas.listed), signal),
   };
-}
-
-/** SQL says null. */
-function orNone<T>(schema: z.ZodType<T>) {
-  return schema.nullable().transform((value) => value ?? undefined);
 }

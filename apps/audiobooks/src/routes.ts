@@ -36,12 +36,12 @@ const list = reads.get('/tts/libro/{id}/audios', {
 const make = writes.post('/tts/libro/{id}/audios', {
   summary: 'Has segments spoken: once, whoever and how many ask',
   request: { params: byNumber, body: jsonBody(schemas.wanted) },
-  responses: { 200: json('They are there.', schemas.list) },
+  responses: { 200: json('They are there.', schemas.list), 504: problems[504] },
 });
 const hear = reads.get('/tts/audio/{id}', {
   summary: 'The bytes, or a range of them; spoken again where they were cleared away',
   request: { params: byNumber },
-  responses: clipAnswers,
+  responses: { ...clipAnswers, 504: problems[504] },
 });
 const show = reads.get('/books/{id}', {
   summary: 'A book, by its number or its document',

@@ -7,7 +7,7 @@ import { createClient } from '@supabase/supabase-js';
 import { pino } from 'pino';
 import { openLibrary } from './library.ts';
 import { routes } from './routes.ts';
-import { openShelf } from './shelf.ts';
+import { MAKING, openShelf } from './shelf.ts';
 
 export interface OpenOptions {
   readonly env: ServiceEnvironment;
@@ -22,6 +22,7 @@ export interface OpenOptions {
 
 /** A clip is kept as long as what says where it is; some minutes of samples. */
 const POLICY = { ttls: { audiobook: '7d' }, maxClipBytes: 16 * 1024 * 1024 } as const;
+const SPEECH = { format: 'wav', policy: POLICY, firstByteTimeout: MAKING } as const;
 
 /** Rejects with `ConfigError`, in one line, for what can't be used. */
 export async function openAudiobooks(options: OpenOptions) {
@@ -33,7 +34,7 @@ export async function openAudiobooks(options: OpenOptions) {
     keeps: 'the books',
     open: ({ l2, supabase, ...parts }) => {
       const { provider = espeak({ clock }) } = options;
-      const speech = openSpeech({ ...parts, env, l2, provider, format: 'wav', policy: POLICY });
+      const speech = openSpeech({ ...parts, ...SPEECH, env, l2, provider });
       const auth = { persistSession: false, autoRefreshToken: false };
       const library = openLibrary(createClient(supabase.url, supabase.key, { auth }));
       const shelf = openShelf({ ...parts, library, speech: speech.cache, provider });

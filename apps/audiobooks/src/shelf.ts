@@ -40,8 +40,8 @@ export interface ShelfParts extends Pick<ServiceParts, 'cache' | 'clock'> {
   readonly provider: Provider;
 }
 
-/** A voice that speaks for everybody takes its time. */
-const MAKING = '60s';
+/** A voice that speaks for everybody, one text at a time, takes its time. */
+export const MAKING = '60s';
 
 export function openShelf({ cache, library, speech, provider, clock }: ShelfParts) {
   const invalidations = new Invalidations(cache, clock);

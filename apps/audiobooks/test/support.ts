@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import type { Provider } from '@cache/audio';
-import type { Clock, Logger } from '@cache/core';
+import { type Clock, type Logger, systemClock } from '@cache/core';
 import { type Stack, startStack, until } from '@cache/testing';
 import { createClient } from '@supabase/supabase-js';
 import { vi } from 'vitest';
@@ -22,22 +22,66 @@ export const MIGRATIONS: readonly string[] = [
 export const ADMIN = 'admin-token';
 const BYTES_PER_SECOND = 44_100;
 
-/** A voice that notes what it was asked for, and can be held. */
+/** A voice that notes what it was asked for, can be held, and can fall silent halfway. */
 export class FakeVoice implements Provider {
   readonly name = 'fake';
   readonly maxCharacters = 5000;
   readonly spoken: string[] = [];
   hold: Promise<void> = Promise.resolve();
+  isSilent = false;
 
   readonly synthesize: Provider['synthesize'] = async ({ input }) => {
     this.spoken.push(input.kind === 'text' ? input.text : input.ssml);
     await this.hold;
-    return { mediaType: 'audio/wav', audio: pieces(wavOf(BYTES_PER_SECOND)) };
+    return { mediaType: 'audio/wav', audio: this.#pieces(wavOf(BYTES_PER_SECOND)) };
   };
+
+  async *#pieces(bytes: Uint8Array): AsyncIterable<Uint8Array> {
+    yield bytes.subarray(0, 1000);
+    if (this.isSilent) await new Promise<never>(() => {});
+    yield bytes.subarray(1000);
+  }
 }
 
-async function* pieces(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
+/** The system's time, which a test may set forward: timers that are due by then go off at once. */
+export class AheadClock implements Clock {
+  readonly #timers = new Set<{ readonly at: number; readonly goOff: () => void }>();
+  #aheadMs = 0;
+
+  now(): number {
+    return systemClock.now() + this.#aheadMs;
+  }
+
+  monotonic(): number {
+    return systemClock.monotonic() + this.#aheadMs;
+  }
+
+  after(ms: number, run: () => void): () => void {
+    const cancel = systemClock.after(ms, () => timer.goOff());
+    const timer = {
+      at: this.monotonic() + ms,
+      goOff: () => {
+        end();
+        run();
+      },
+    };
+    const end = () => {
+      cancel();
+      this.#timers.delete(timer);
+    };
+    this.#timers.add(timer);
+    return end;
+  }
+
+  random53(): number {
+    return systemClock.random53();
+  }
+
+  advance(ms: number): void {
+    this.#aheadMs += ms;
+    const now = this.monotonic();
+    for (const timer of [...this.#timers]) if (timer.at <= now) timer.goOff();
+  }
 }
 
 /** Silence, as RIFF/WAVE: 22,050 Hz, 16 bits, one channel. */

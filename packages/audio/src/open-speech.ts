@@ -7,7 +7,7 @@
  * where there is none. Instances that share a Redis speak each sentence once between them, wherever
  * they keep it.
  */
-import type { Cache, CacheOptions, Clock } from '@cache/core';
+import type { Cache, CacheOptions, Clock, Duration } from '@cache/core';
 import { ClipCompression } from './clip-compression.ts';
 import { audioFromEnv } from './config.ts';
 import type { SpeechPolicies } from './content-types.ts';
@@ -35,6 +35,8 @@ export interface OpenSpeechOptions {
   readonly format?: FormatName | undefined;
   /** What the environment does not say: by content type, and how long a clip may be. */
   readonly policy?: Pick<SpeechPolicies, 'ttls' | 'maxClipBytes'> | undefined;
+  /** How long the voice may take until its first byte, its queue included. Default `'10s'`. */
+  readonly firstByteTimeout?: Duration | undefined;
   readonly clock?: Clock | undefined;
 }
 
@@ -70,9 +72,10 @@ export function openSpeech(options: OpenSpeechOptions): OpenedSpeech {
 }
 
 function open(options: OpenSpeechOptions): OpenedSpeech {
-  const { env, provider, model, format, l2, policy, clock } = options;
+  const { env, provider, model, format, l2, policy, firstByteTimeout, clock } = options;
   const { enabled, redis, files, prices, lookupMs, ...settings } = audioFromEnv(env);
-  const common = { requests: { provider: provider?.name, model, format }, prices, clock };
+  const requests = { provider: provider?.name, model, format };
+  const common = { requests, prices, firstByteTimeout, clock };
   const currency = prices?.currency;
   if (!enabled) {
     const cache = createSpeechCache({ ...common, memory: { maxBytes: 0 } });

@@ -41,8 +41,9 @@ export function speechProblem(error: unknown): unknown {
       reason === 'unauthorized'
         ? 'The provider of the voice does not accept the key of this service.'
         : `${error.message}.`;
-    const seconds =
-      retryAfterMs === undefined ? undefined : Math.max(1, Math.ceil(retryAfterMs / 1000));
+    // Who was silent may have had too much to say.
+    const againMs = retryAfterMs ?? (reason === 'silent' ? 1000 : undefined);
+    const seconds = againMs === undefined ? undefined : Math.max(1, Math.ceil(againMs / 1000));
     const headers = seconds === undefined ? {} : { 'retry-after': String(seconds) };
     return new ProblemError(status, detail, { problem: reason }, headers);
   }

@@ -66,7 +66,7 @@ function documented(description: string): ProblemResponse {
 
 /** How routes document the problems that they answer with: `401: problems[401]`. */
 export const problems: Readonly<
-  Record<400 | 401 | 404 | 409 | 413 | 415 | 422 | 502 | 503, ProblemResponse>
+  Record<400 | 401 | 404 | 409 | 413 | 415 | 416 | 422 | 502 | 503 | 504, ProblemResponse>
 > = {
   400: documented('The request can not be read: malformed JSON, escapes or parameters.'),
   401: documented('The token is missing or wrong.'),
@@ -74,11 +74,13 @@ export const problems: Readonly<
   409: documented('What is stored contradicts the request.'),
   413: documented('The body is over 1 MB.'),
   415: documented('The body is not JSON.'),
+  416: documented('The range begins behind the end.'),
   422: documented('The value can not be stored as it is.'),
   502: documented(
     'What the value is computed from failed, and nothing older is at hand: try again.',
   ),
   503: documented('No tier could say, or hold the write: try again.'),
+  504: documented('What the value is made by was silent for too long: try again.'),
 };
 
 /** For `security` of a route that needs a token. */

@@ -3,6 +3,7 @@ import { access, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError } from '@cache/core';
+import { ProblemError } from '@cache/http';
 import { eventually } from '@cache/testing';
 import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
@@ -13,7 +14,10 @@ import {
   type Provider,
   type SpeechCache,
   speechResponse,
+  spoken,
 } from '../../src/index.ts';
+import { HeldClock } from '../file-store/support.ts';
+import { SlowVoice } from '../speech/support.ts';
 
 const SECOND = 32_000;
 const REQUEST = { text: 'One.', voice: 'ada' };
@@ -87,6 +91,35 @@ test('opened by its environment without a cache, it speaks each time', async () 
   await haveSpoken(speech, REQUEST, provider);
   expect(provider.asked).toBe(2);
 });
+
+test.each([
+  ['10 seconds, where nothing is said', undefined, 504],
+  ['as long as the service says', '60s', 200],
+] as const)(
+  'a voice that does not begin is waited for: %s',
+  async (_, firstByteTimeout, status) => {
+    const clock = new HeldClock();
+    const env = { AUDIO_CACHE_ENABLED: 'false' };
+    await using speech = openSpeech({ env, clock, firstByteTimeout, format: 'pcm_16000' }).cache;
+    const slow = new SlowVoice();
+    const answer = spoken(() => speech.stream(REQUEST, slow.synthesize)).then(
+      speechResponse,
+      (error: unknown) => {
+        if (error instanceof ProblemError) return error.response();
+        throw error;
+      },
+    );
+    const utterance = await slow.utterance();
+    await new Promise((next) => setImmediate(next));
+    clock.advance(59_000);
+    utterance.say(new Uint8Array(SECOND));
+    utterance.end();
+    const answered = await answer;
+    const again = status === 504 ? '1' : null;
+    expect([answered.status, answered.headers.get('retry-after')]).toEqual([status, again]);
+    await answered.body?.cancel();
+  },
+);
 
 test('opened by its environment, it has its directory before the first request, and takes its metrics along', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'cache-speech-'));

@@ -1,0 +1,68 @@
+/** What takes its time, or does not end: a voice with many texts before this one, and silence. */
+import { eventually } from '@cache/testing';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { AheadClock, ask, FakeVoice, idsIn, make, Stage } from './support.ts';
+
+let stage: Stage;
+beforeAll(async () => {
+  stage = await Stage.start();
+});
+afterAll(() => stage?.[Symbol.asyncDispose]());
+
+/** Every promise that can go on has gone on. */
+const settled = () => new Promise((next) => setImmediate(next));
+
+test('a segment that waits for half a minute behind others in the queue of the voice is answered all the same', async () => {
+  const clock = new AheadClock();
+  const provider = new FakeVoice();
+  const service = await stage.open({ clock, provider });
+  const { id } = await stage.book(service);
+  const turn = Promise.withResolvers<void>();
+  provider.hold = turn.promise;
+  const making = make(service, id, [1, 2]);
+  await eventually(async () => expect(provider.spoken).toHaveLength(2));
+  await settled();
+  clock.advance(30_000);
+  turn.resolve();
+  expect((await making).status).toBe(200);
+});
+
+test('a voice that falls silent is 504 with Retry-After on both routes that speak, as they document', async () => {
+  const clock = new AheadClock();
+  const provider = new FakeVoice();
+  const service = await stage.open({ clock, provider });
+  const { id } = await stage.book(service);
+  const [audio] = idsIn(await make(service, id, [1]));
+  provider.isSilent = true;
+  const making = make(service, id, [2]);
+  await eventually(async () => expect(provider.spoken).toHaveLength(2));
+  await settled();
+  clock.advance(10_000);
+  const made = await making;
+  expect([made.status, made.headers.get('retry-after')]).toEqual([504, '1']);
+
+  await forgetClips();
+  const other = await stage.open({ clock, provider });
+  provider.hold = new Promise(() => {});
+  const hearing = ask(other, 'GET', `/tts/audio/${audio}`);
+  await eventually(async () => expect(provider.spoken).toHaveLength(3));
+  await settled();
+  clock.advance(60_000);
+  const heard = await hearing;
+  expect([heard.status, heard.headers.get('retry-after')]).toEqual([504, '1']);
+
+  const { body } = await ask(service, 'GET', '/openapi.json');
+  expect(body).toMatchObject({
+    paths: {
+      '/tts/libro/{id}/audios': { post: { responses: { 504: {} } } },
+      '/tts/audio/{id}': { get: { responses: { 416: {}, 504: {} } } },
+    },
+  });
+});
+
+async function forgetClips(): Promise<void> {
+  const redis = new Redis(stage.stack.redis.url);
+  await redis.del(await redis.keys('speech:*'));
+  redis.disconnect();
+}
