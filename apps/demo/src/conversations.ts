@@ -107,19 +107,22 @@ function incremented(metadata: Members, by: Readonly<Record<string, number>>): M
   return Object.fromEntries(members);
 }
 
+/** Deeper than anything that can be stored: it is left as it came, and refused where it is written. */
+const DEEPEST = 1000;
+
 /** Members come and go through a map: a member called `__proto__` is one like any other. */
-function merged(target: Members, patch: Members): Members {
+function merged(target: Members, patch: Members, depth = 0): Members {
   const members = new Map(Object.entries(target));
   for (const [name, value] of Object.entries(patch)) {
     if (value === null) members.delete(name);
-    else members.set(name, mergedValue(members.get(name), value));
+    else members.set(name, mergedValue(members.get(name), value, depth + 1));
   }
   return Object.fromEntries(members);
 }
 
-function mergedValue(target: unknown, patch: unknown): unknown {
-  if (!isObject(patch)) return patch;
-  return merged(isObject(target) ? target : {}, patch);
+function mergedValue(target: unknown, patch: unknown, depth: number): unknown {
+  if (!isObject(patch) || depth > DEEPEST) return patch;
+  return merged(isObject(target) ? target : {}, patch, depth);
 }
 
 function isObject(value: unknown): value is Members {

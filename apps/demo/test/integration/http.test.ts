@@ -325,6 +325,20 @@ describe('a conversation changes', () => {
     const body = '{"metadata":{"large":1e999}}';
     expect(await statusOf('PATCH', '/conversations/begin-1', { body })).toBe(422);
   });
+
+  test.each([600, 20_000])(
+    'metadata that are nested %i deep are 422, as when a call begins',
+    async (depth) => {
+      const metadata = `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`;
+      const path = '/conversations';
+      expect(await statusOf('POST', path, { body: `{"metadata":${metadata}}` })).toBe(422);
+      await begun(`deep-${depth}`);
+      const changed = await ask('PATCH', `${path}/deep-${depth}`, {
+        body: `{"metadata":${metadata}}`,
+      });
+      expect([changed.status, await changed.json()]).toMatchObject([422, { code: 'CODEC' }]);
+    },
+  );
 });
 
 describe('a call ends', () => {
