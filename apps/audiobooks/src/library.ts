@@ -22,9 +22,13 @@ export type Place = z.infer<typeof placeSchema>;
 export type StoredAudio = z.infer<typeof storedSchema>;
 export type Library = ReturnType<typeof openLibrary>;
 
+/** What a call may take, whoever waits for it. */
+const ASK_MS = 10_000;
+
 export function openLibrary(client: NonNullable<SupabaseOptions['client']>) {
   /** Rejects with `UnavailableError` where Supabase does not answer, or says no. */
-  async function ask<T>(name: string, args: object, schema: z.ZodType<T>, signal: AbortSignal) {
+  async function ask<T>(name: string, args: object, schema: z.ZodType<T>, caller?: AbortSignal) {
+    const signal = AbortSignal.any([AbortSignal.timeout(ASK_MS), ...(caller ? [caller] : [])]);
     const { data, error } = await client.rpc(`audiobooks_${name}`, args).abortSignal(signal);
     if (error === null) return schema.parse(data);
     if (error.code === '23505') throw new ProblemError(409, 'Another book has this document.');
@@ -34,9 +38,9 @@ export function openLibrary(client: NonNullable<SupabaseOptions['client']>) {
     /** By its number or its document; with the revision of each of its texts, segment 1 first. */
     book: (name: string, signal: AbortSignal) =>
       ask('book', { name }, orNone(revisedSchema), signal),
-    putBook: (book: number, content: schemas.NewBook, signal: AbortSignal) => {
+    putBook: (book: number, content: schemas.NewBook) => {
       const { documentId: document, titulo, autor, segmentos: textos = null } = content;
-      return ask('put_book', { book, document, titulo, autor, textos }, z.unknown(), signal);
+      return ask('put_book', { book, document, titulo, autor, textos }, z.unknown());
     },
     /** `undefined`: the text was edited, or there is no such segment. */
     text: ({ bookId: book, segmentNum: segment, revision }: Place, signal: AbortSignal) =>

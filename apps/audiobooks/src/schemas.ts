@@ -11,7 +11,8 @@ const text = z
   .string()
   .trim()
   .regex(/^[^\0]+$/, 'takes text, and no U+0000');
-const milliseconds = z.int().nonnegative();
+const texts = z.array(text.max(5000)).max(10_000);
+const ms = z.int().nonnegative();
 const segment = z.int().min(1).max(10_000);
 
 export const book = z
@@ -19,12 +20,7 @@ export const book = z
   .openapi('Libro', { example: { id: 42, documentId: 'doc-456', titulo: 'Quijote', autor: '…' } });
 
 export const newBook = z
-  .object({
-    documentId: name,
-    titulo: text,
-    autor: text,
-    segmentos: z.array(text.max(5000)).max(10_000).optional(),
-  })
+  .object({ documentId: name, titulo: text, autor: text, segmentos: texts.optional() })
   .openapi('NuevoLibro');
 /** A book as it is put. Texts that are left out stay as they are. */
 export type NewBook = z.infer<typeof newBook>;
@@ -43,21 +39,14 @@ export const wanted = z
 
 /** `heard_at`: epoch milliseconds, by the clock of the service. */
 export const progress = z
-  .object({
-    voice_id: z.string(),
-    segment_id: segment,
-    intra_ms: milliseconds,
-    heard_at: milliseconds,
-  })
+  .object({ voice_id: z.string(), segment_id: segment, intra_ms: ms, heard_at: ms })
   .openapi('Progress');
 /** `ago_ms`: how long ago it was heard. Not a time: clocks of devices disagree. */
 export const newProgress = progress
   .omit({ heard_at: true })
   .extend({
     voice_id: name,
-    intra_ms: milliseconds.max(DAY_MS),
-    ago_ms: milliseconds.max(365 * DAY_MS).default(0),
+    intra_ms: ms.max(DAY_MS),
+    ago_ms: ms.max(365 * DAY_MS).default(0),
   })
-  .openapi('NewProgress', {
-    example: { voice_id: 'es-mx', segment_id: 1, intra_ms: 0, ago_ms: 0 },
-  });
+  .openapi('NewProgress', { example: { voice_id: 'es-mx', segment_id: 1, intra_ms: 0 } });

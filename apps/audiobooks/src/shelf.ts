@@ -102,7 +102,7 @@ export function openShelf({ cache, library, speech, provider, clock }: ShelfPart
       // The name that its document had before bears the tag of its number, too.
       const names = [`book-${id}`, `book-${book.documentId}`];
       // Whoever hangs up, and an answer that is lost, do not take back what is written.
-      const put = library.putBook(id, book, AbortSignal.timeout(10_000));
+      const put = library.putBook(id, book);
       await put.finally(() => invalidations.invalidate([...names, `book_audios-${id}`]));
     },
 

@@ -110,6 +110,7 @@ export interface Answer {
 
 export interface Opened {
   readonly redis?: string | undefined;
+  readonly supabase?: string | undefined;
   readonly provider?: Provider | undefined;
   readonly clock?: Clock | undefined;
   readonly popularAt?: number | undefined;
@@ -134,8 +135,9 @@ export class Stage implements AsyncDisposable {
   }
 
   async open(options: Opened = {}): Promise<Service> {
-    const { redis = this.stack.redis.url, provider = this.voice, ...more } = options;
-    const { url, secretKey } = this.stack.supabase;
+    const { redis = this.stack.redis.url, supabase = this.stack.supabase.url } = options;
+    const { provider = this.voice, clock, popularAt } = options;
+    const { secretKey } = this.stack.supabase;
     const quiet = () => {};
     const logger: Logger = {
       debug: quiet,
@@ -146,12 +148,13 @@ export class Stage implements AsyncDisposable {
     const service = await openAudiobooks({
       logger,
       provider,
-      ...more,
+      clock,
+      popularAt,
       env: {
         PORT: '0',
         CACHE_ADMIN_TOKEN: ADMIN,
         REDIS_URL: redis,
-        SUPABASE_URL: url,
+        SUPABASE_URL: supabase,
         SUPABASE_SECRET_KEY: secretKey,
         ...(redis === 'off' ? { AUDIO_CACHE_ENABLED: 'false' } : {}),
       },

@@ -1,7 +1,7 @@
 /** What takes its time, or does not end: a voice with many texts before this one, and silence. */
-import { eventually } from '@cache/testing';
+import { eventually, startProxy } from '@cache/testing';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
 import { AheadClock, ask, FakeVoice, idsIn, make, Stage } from './support.ts';
 
 let stage: Stage;
@@ -9,6 +9,7 @@ beforeAll(async () => {
   stage = await Stage.start();
 });
 afterAll(() => stage?.[Symbol.asyncDispose]());
+afterEach(() => vi.restoreAllMocks());
 
 /** Every promise that can go on has gone on. */
 const settled = () => new Promise((next) => setImmediate(next));
@@ -59,6 +60,27 @@ test('a voice that falls silent is 504 with Retry-After on both routes that spea
       '/tts/audio/{id}': { get: { responses: { 416: {}, 504: {} } } },
     },
   });
+});
+
+test('a Supabase that stands still is not waited for longer than ten seconds by whoever hears an audio: 503', async () => {
+  const supabase = stage.stack.supabase.url;
+  await using line = await startProxy(Number(new URL(supabase).port));
+  const first = await stage.open();
+  const { id } = await stage.book(first);
+  const path = `/tts/audio/${idsIn(await make(first, id, [1]))[0]}`;
+  expect((await ask(first, 'GET', path)).status).toBe(200);
+  await forgetClips();
+  const service = await stage.open({ supabase: line.through(supabase) });
+  // Time is held: the ten seconds are over when the test says so.
+  const late = new AbortController();
+  const timeout = vi.spyOn(AbortSignal, 'timeout').mockReturnValue(late.signal);
+  line.stall();
+  const hearing = ask(service, 'GET', path);
+  await eventually(async () => expect(timeout).toHaveBeenCalledWith(10_000));
+  late.abort(new DOMException('10 seconds are over', 'TimeoutError'));
+  const heard = await hearing;
+  expect([heard.status, heard.headers.get('retry-after')]).toEqual([503, '1']);
+  line.heal();
 });
 
 async function forgetClips(): Promise<void> {
