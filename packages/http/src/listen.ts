@@ -21,19 +21,28 @@ const REQUESTS_MS = 5000;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_MS = 5000;
+/**
+ * A socket on which nothing moves: its client stopped reading. Twice what the slowest answers take
+ * to begin (speech that waits for its turn: a minute), because until then nothing moves either.
+ */
+const IDLE_MS = 120_000;
 const IDLE_EVERY_MS = 50;
 
-/** Throws `ConfigError` where the address can't be listened on. */
+/** Throws `ConfigError` where the address can't be listened on. `idleMs` is for tests. */
 export async function listen(
   listener: RequestListener,
-  { host, port }: { readonly host: string; readonly port: number },
+  {
+    host,
+    port,
+    idleMs = IDLE_MS,
+  }: { readonly host: string; readonly port: number; readonly idleMs?: number },
 ): Promise<Listening> {
   const limits = {
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
   };
-  const server = createServer(limits, listener);
+  const server = createServer(limits, listener).setTimeout(idleMs);
   try {
     const ready = once(server, 'listening');
     server.listen(port, host);
