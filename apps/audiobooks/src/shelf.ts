@@ -11,10 +11,11 @@
  * has another revision, so its audio has another key, and the old one is in no list any more.
  */
 import {
-  clipResponse,
   haveSpoken,
+  keptResponse,
   type Provider,
   type SpeechCache,
+  StoreError,
   speechResponse,
   spoken,
 } from '@cache/audio';
@@ -128,14 +129,18 @@ export function openShelf({ cache, library, speech, provider, clock }: ShelfPart
     },
 
     /** An audio that was made; as it is spoken again where its bytes are gone and its text is not. */
-    async heard(id: string, { headers, signal }: Request) {
+    async heard(id: string, request: Request) {
       const audio = await audios.getOrSet(id, async (_key, loading) => {
         const stored = await library.audio(id, loading.signal);
         return stored && cached(audible(stored));
       });
       if (audio === undefined) return undefined;
-      const clip = await speech.get(audio.audioKey, { signal }).catch(() => undefined);
-      if (clip !== undefined) return { audio, answer: clipResponse(audio.audioKey, clip, headers) };
+      const kept = await keptResponse(speech, audio.audioKey, request).catch((error: unknown) => {
+        // Who can't say is passed by; a range that there is not stays one.
+        if (!(error instanceof StoreError)) throw error;
+      });
+      if (kept) return { audio, answer: kept };
+      const { signal } = request;
       const text = await library.text(audio, signal);
       if (text === undefined) return undefined;
       const speaking = () => speech.stream(requestOf(audio, text), provider, { signal });

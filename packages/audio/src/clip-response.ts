@@ -4,12 +4,26 @@
  */
 import { ProblemError } from '@cache/http';
 import { streamOf } from './listening.ts';
+import type { SpeechCache } from './speech-cache.ts';
 import type { Clip } from './store.ts';
 
 interface Range {
   readonly from: number;
   /** Of the last byte. */
   readonly to: number;
+}
+
+/**
+ * {@link clipResponse} of a clip that is kept; `undefined`: there is none. Throws as that does, and
+ * `StoreError` where nobody can say. The clip is not copied: a listener is given copies of its parts.
+ */
+export async function keptResponse(
+  speech: SpeechCache,
+  key: string,
+  { headers, signal }: Request,
+): Promise<Response | undefined> {
+  const clip = await speech.kept(key, signal);
+  return clip && clipResponse(key, clip, headers);
 }
 
 /** 200, 206 or 304. Throws `ProblemError` 416 for a range that the clip does not have. */

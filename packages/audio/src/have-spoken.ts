@@ -22,7 +22,7 @@ export async function haveSpoken(
 ): Promise<Spoken> {
   const { audio, key } = await speech.stream(request, provider, { signal });
   const bytes = new Uint8Array(await new Response(audio).arrayBuffer());
-  const kept = await speech.get(key, { signal }).catch(() => undefined);
+  const kept = await speech.kept(key, signal).catch(() => undefined);
   if (kept !== undefined) {
     return { key, durationMs: kept.metadata.durationMs, expiresAt: kept.metadata.expiresAt };
   }

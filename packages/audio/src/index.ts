@@ -26,7 +26,7 @@ export {
   type ResolvedCompression,
 } from './clip-compression.ts';
 export { isClipMetadata, keptUntil, prolonged } from './clip-metadata.ts';
-export { clipResponse } from './clip-response.ts';
+export { clipResponse, keptResponse } from './clip-response.ts';
 export { type AudioSettings, audioFromEnv, type SpeakerName } from './config.ts';
 export { type AudioVariable, type AudioVariableName, audioVariables } from './config-variables.ts';
 export {

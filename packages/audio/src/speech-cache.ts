@@ -125,14 +125,19 @@ export class SpeechCache {
     request: SpeechRequest | string,
     { signal }: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<Clip | undefined> {
+    const clip = await this.kept(this.#keyOf(request), signal);
+    return clip && { bytes: new Uint8Array(clip.bytes), metadata: clip.metadata };
+  }
+
+  /** As `get`, but the bytes are everybody's: to be read, and given to nobody. @internal */
+  async kept(key: string, signal: AbortSignal | undefined): Promise<Clip | undefined> {
     this.#check();
-    const key = this.#keyOf(request);
     const near = this.#shelf.near.get(key);
     const found = near ?? (await this.#shelf.find(key, signal));
     if (found === undefined || ('isStale' in found && found.isStale)) return undefined;
     const clip = 'clip' in found ? found.clip : found;
     this.#answering.heard(key, clip);
-    return { bytes: new Uint8Array(clip.bytes), metadata: clip.metadata };
+    return clip;
   }
 
   /** Stores audio that was made elsewhere. Whether it was stored; the reason is told as an event. */

@@ -1,5 +1,5 @@
 /** Text in, audio out: from its first byte on, paid for once. */
-import { clipResponse, isKey, spoken, spokenFields } from '@cache/audio';
+import { isKey, keptResponse, spoken, spokenFields } from '@cache/audio';
 import {
   bearer,
   bodyRefusals,
@@ -118,9 +118,11 @@ export function speechRouter(speech: Speech, speaker: Speaker): Router {
 
   router.openapi(play, async (c) => {
     const { key } = c.req.valid('param');
-    const clip = isKey(key) ? await spoken(() => speech.cache.get(key)) : undefined;
-    if (clip === undefined) throw new ProblemError(404, 'No clip is kept under this key.');
-    return clipResponse(key, clip, c.req.raw.headers);
+    const kept = isKey(key)
+      ? await spoken(() => keptResponse(speech.cache, key, c.req.raw))
+      : undefined;
+    if (kept === undefined) throw new ProblemError(404, 'No clip is kept under this key.');
+    return kept;
   });
 
   return router;

@@ -1,7 +1,8 @@
 /** HTTP ranges of stored clips (RFC 9110, 14). */
 import { ProblemError } from '@cache/http';
 import { describe, expect, test } from 'vitest';
-import { clipResponse } from '../../src/index.ts';
+import { clipResponse, createSpeechCache, keptResponse } from '../../src/index.ts';
+import { wav } from '../sounds.ts';
 import { metadataOf } from './support.ts';
 
 const key = 'ab'.repeat(32);
@@ -86,4 +87,38 @@ test('a clip that was spoken anew has another ETag', () => {
   const later = { ...clip, metadata: { ...clip.metadata, createdAt: 1_700_000_000_001 } };
   const etag = clipResponse(key, later, new Headers()).headers.get('etag');
   expect(etag).not.toBe(ask().headers.get('etag'));
+});
+
+describe('of a clip that a speech cache keeps', () => {
+  const MB = 1024 * 1024;
+  const asked = { text: 'One.', voice: 'ada', format: 'wav' } as const;
+  const get = (headers: Record<string, string> = {}) => new Request('http://here/', { headers });
+
+  test('one byte is answered without a copy of the whole', async () => {
+    await using speech = createSpeechCache({ policy: { maxClipBytes: 9 * MB } });
+    await speech.put(asked, { bytes: wav(8 * MB), mediaType: 'audio/wav' });
+    const { key } = speech.resolve(asked);
+    const before = process.memoryUsage().arrayBuffers;
+    const answers = [];
+    for (let times = 0; times < 10; times += 1) {
+      answers.push(await keptResponse(speech, key, get({ range: 'bytes=0-0' })));
+    }
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8 * MB);
+    for (const answer of answers)
+      expect([answer?.status, await answer?.text()]).toEqual([206, 'R']);
+  });
+
+  test('who writes to what he was given changes it for nobody else', async () => {
+    await using speech = createSpeechCache();
+    await speech.put(asked, { bytes: wav(1000), mediaType: 'audio/wav' });
+    const { key } = speech.resolve(asked);
+    for await (const piece of (await keptResponse(speech, key, get()))?.body ?? []) piece.fill(0);
+    const again = await keptResponse(speech, key, get());
+    expect(again && (await heard(again))).toEqual(new Uint8Array(wav(1000)));
+  });
+
+  test('what is not kept is no answer', async () => {
+    await using speech = createSpeechCache();
+    expect(await keptResponse(speech, key, get())).toBeUndefined();
+  });
 });
