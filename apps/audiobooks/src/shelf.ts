@@ -143,6 +143,7 @@ export function openShelf({ cache, library, speech, provider, clock }: ShelfPart
       const { signal } = request;
       const text = await library.text(audio, signal);
       if (text === undefined) return undefined;
+      if (request.method === 'HEAD') return { audio, answer: new Response() };
       const speaking = () => speech.stream(requestOf(audio, text), provider, { signal });
       return { audio, answer: speechResponse(await spoken(speaking)) };
     },

@@ -161,7 +161,12 @@ test('an audio whose bytes are gone is spoken again, where its text is still the
   const keys = await redis.keys('speech:*');
   await redis.del(keys);
   const fresh = await stage.open();
+  const before = stage.voice.spoken.length;
+  // Who asks about it is not who listens.
+  expect((await ask(fresh, 'HEAD', `/tts/audio/${first}`)).status).toBe(200);
+  expect(stage.voice.spoken).toHaveLength(before);
   expect((await ask(fresh, 'GET', `/tts/audio/${first}`)).status).toBe(200);
+  expect(stage.voice.spoken).toHaveLength(before + 1);
   expect((await ask(fresh, 'GET', `/tts/audio/${second}`)).status).toBe(404);
 });
 

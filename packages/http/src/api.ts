@@ -80,6 +80,18 @@ function lineEnded(): MiddlewareHandler {
   };
 }
 
+/** HEAD is routed as GET is. Nobody reads that body, and what makes it has to hear so. */
+function headOnly(): MiddlewareHandler {
+  return async (c, next) => {
+    await next();
+    if (c.req.method !== 'HEAD') return;
+    const answered = c.res;
+    void answered.body?.cancel().catch(() => {});
+    c.res = undefined;
+    c.res = new Response(null, answered);
+  };
+}
+
 /** Where a client hangs up, its signal's reason is thrown, which need not be an error. */
 function errorsOnly(): MiddlewareHandler {
   return async (_, next) => {
@@ -101,6 +113,7 @@ export function api(options: ApiOptions): Router {
   app.onError((error, c) => answer(error, c, options.onError));
   app.use(
     ...(options.before ?? []),
+    headOnly(),
     errorsOnly(),
     lineEnded(),
     uncached(),

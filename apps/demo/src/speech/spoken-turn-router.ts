@@ -77,6 +77,10 @@ export function spokenTurnRouter(
     if (said === undefined) throw notFound('There is no such turn in this conversation.');
     if (said.role !== 'agent') throw notTheAgents();
     const asked = speechOf(said.text, record.value.metadata);
+    // Who asks about it is not who listens: nothing is spoken, and nothing paid.
+    if (c.req.method === 'HEAD') {
+      return new Response(null, { headers: { 'x-audio-key': await speaker.keyOf(asked) } });
+    }
     return await speaker.say(asked, c.req.raw.headers, c.req.raw.signal);
   });
   return router;

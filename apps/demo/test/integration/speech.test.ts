@@ -300,6 +300,19 @@ describe('conversations', () => {
     ]);
   });
 
+  test('HEAD says what a turn would be, and has nothing spoken', async () => {
+    await ask('POST', '/conversations', { id: 'heads' });
+    const turn = { id: 't1', role: 'agent', text: 'Heads or tails?', speak: true };
+    const said = await ask('POST', '/conversations/heads/turns', turn);
+    const { speech } = saidSchema.parse(await said.json());
+    const before = spoken.length;
+    const head = await ask('HEAD', speech?.href ?? '');
+    expect([head.status, head.headers.get('x-audio-key')]).toEqual([200, speech?.key]);
+    expect(spoken.length).toBe(before);
+    await heard(await ask('GET', speech?.href ?? ''));
+    expect(spoken.length).toBe(before + 1);
+  });
+
   test('what can not be spoken is not stored; what the caller says is not spoken', async () => {
     await ask('POST', '/conversations', { id: 'shy' });
     const path = '/conversations/shy/turns';
