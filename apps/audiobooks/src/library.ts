@@ -26,12 +26,14 @@ export type Library = ReturnType<typeof openLibrary>;
 const ASK_MS = 10_000;
 
 export function openLibrary(client: NonNullable<SupabaseOptions['client']>) {
-  /** Rejects with `UnavailableError` where Supabase does not answer, or says no. */
+  /** Rejects with `UnavailableError` where Supabase does not answer, or can't. */
   async function ask<T>(name: string, args: object, schema: z.ZodType<T>, caller?: AbortSignal) {
     const signal = AbortSignal.any([AbortSignal.timeout(ASK_MS), ...(caller ? [caller] : [])]);
     const { data, error } = await client.rpc(`audiobooks_${name}`, args).abortSignal(signal);
     if (error === null) return schema.parse(data);
     if (error.code === '23505') throw new ProblemError(409, 'Another book has this document.');
+    // What it is, is wrong: trying again won't help.
+    if (/^22|^23514$/.test(error.code ?? '')) throw new ProblemError(422, 'No book can hold this.');
     throw new UnavailableError('the books in Supabase could not be asked', { cause: error });
   }
   return {

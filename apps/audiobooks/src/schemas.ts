@@ -10,7 +10,8 @@ export const number = z.string().regex(/^[1-9]\d{0,14}$/, 'takes a whole number 
 const text = z
   .string()
   .trim()
-  .regex(/^[^\0]+$/, 'takes text, and no U+0000');
+  .regex(/^[^\0]+$/, 'takes text, and no U+0000')
+  .refine((one) => one.isWellFormed(), 'takes whole characters, and no half of one');
 const texts = z.array(text.max(5000)).max(10_000);
 const ms = z.int().nonnegative();
 const segment = z.int().min(1).max(10_000);

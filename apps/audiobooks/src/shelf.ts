@@ -140,11 +140,11 @@ export function openShelf({ cache, library, speech, provider, clock }: ShelfPart
         if (!(error instanceof StoreError)) throw error;
       });
       if (kept) return { audio, answer: kept };
-      const { signal } = request;
-      const text = await library.text(audio, signal);
+      const text = await library.text(audio, request.signal);
       if (text === undefined) return undefined;
       if (request.method === 'HEAD') return { audio, answer: new Response() };
-      const speaking = () => speech.stream(requestOf(audio, text), provider, { signal });
+      const options = { signal: request.signal };
+      const speaking = () => speech.stream(requestOf(audio, text), provider, options);
       return { audio, answer: speechResponse(await spoken(speaking)) };
     },
 

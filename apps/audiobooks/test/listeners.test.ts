@@ -1,8 +1,13 @@
 /** Many listeners, several devices, and input that is wrong. */
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { systemClock } from '@cache/core';
+import { ProblemError } from '@cache/http';
 import { eventually } from '@cache/testing';
+import { createClient } from '@supabase/supabase-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openLibrary } from '../src/library.ts';
 import { progressTable } from '../src/shelf.ts';
 import type { Service } from './support.ts';
 import { ask, idsIn, make, Stage, segmentsIn } from './support.ts';
@@ -186,6 +191,37 @@ test('bad input: a document that another book has', async () => {
   const { id, body } = await stage.book(a);
   expect((await ask(a, 'PUT', `/books/${id + 100_000}`, body)).status).toBe(409);
   expect((await ask(a, 'PUT', `/books/${id}`, { ...body, titulo: 'a\u0000b' })).status).toBe(400);
+});
+
+test('bad input: half a character in a text is refused as what it is, and is not to be tried again', async () => {
+  const { id, body } = await stage.book(a);
+  const put = (more: object) => ask(a, 'PUT', `/books/${id}`, { ...body, ...more });
+  expect((await put({ titulo: 'a\ud800b' })).status).toBe(400);
+  expect((await put({ segmentos: ['Uno.', '\udc00'] })).status).toBe(400);
+  expect((await put({ segmentos: ['🎧'] })).status).toBe(204);
+});
+
+/** A write of texts that the routes would have refused, and what became of it. */
+async function refusalOf(client: Parameters<typeof openLibrary>[0], segmentos: readonly string[]) {
+  const book = { documentId: randomUUID(), titulo: 'Quijote', autor: 'Cervantes' };
+  const putting = openLibrary(client).putBook(4000, { ...book, segmentos: [...segmentos] });
+  const error: unknown = await putting.catch((thrown: unknown) => thrown);
+  return error instanceof ProblemError ? error.problem.status : error;
+}
+
+test('what PostgreSQL refuses for what it is, is 422 and not “try again”', async () => {
+  expect(await refusalOf(stage.sql, ['\ud800'])).toBe(422);
+  // In the words of PostgREST, whose stand-in of the tests hides this code.
+  const refusing = createServer((_, answer) => {
+    answer.writeHead(400, { 'content-type': 'application/json' });
+    answer.end('{"code":"23514","message":"violates a check","details":null,"hint":null}');
+  });
+  await once(refusing.listen(0, '127.0.0.1'), 'listening');
+  const address = refusing.address();
+  const port = typeof address === 'object' ? address?.port : undefined;
+  expect(await refusalOf(createClient(`http://127.0.0.1:${port}`, 'key'), [''])).toBe(422);
+  refusing.closeAllConnections();
+  refusing.close();
 });
 
 test('a book that is edited while its audio is made: the old audio is in no list, and the new one is made', async () => {
