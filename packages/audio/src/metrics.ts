@@ -134,6 +134,8 @@ function countersOf({
         return;
       }
       case 'unanswered': {
+        // Who hangs up before the first byte says nothing of the cache.
+        if (event.reason === 'aborted') return;
         const result = event.reason === 'not-cached' ? 'miss' : 'error';
         return operations.inc({ operation: 'get', result });
       }

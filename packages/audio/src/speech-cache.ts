@@ -109,13 +109,7 @@ export class SpeechCache {
       this.#events.emit({ type: 'answered', source: stream.source, ms, price, ...about(asked) });
       return stream;
     } catch (error) {
-      const reason =
-        error instanceof SynthesisError
-          ? error.reason
-          : signal?.aborted === true
-            ? 'aborted'
-            : 'not-cached';
-      this.#events.emit({ type: 'unanswered', reason, ...about(asked) });
+      this.#events.emit({ type: 'unanswered', reason: whyNot(error, signal), ...about(asked) });
       throw error;
     }
   }
@@ -310,4 +304,11 @@ export class SpeechCache {
     await this.#options.fleet?.close();
     this.#events.clear();
   }
+}
+
+/** `unavailable`: no store could say, or the cache is closed. */
+function whyNot(error: unknown, signal: AbortSignal | undefined) {
+  if (error instanceof SynthesisError) return error.reason;
+  if (error instanceof NotCachedError) return 'not-cached';
+  return signal?.aborted === true ? 'aborted' : 'unavailable';
 }

@@ -2,13 +2,14 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemClock } from '@cache/core';
+import { systemClock, UnavailableError } from '@cache/core';
 import { Registry } from 'prom-client';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   ClipCompression,
   createFileStore,
   exportSpeechMetrics,
+  NotCachedError,
   type SpeechCache,
   speechMetricNames,
 } from '../../src/index.ts';
@@ -44,8 +45,11 @@ afterEach(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-async function figureOf(name: string, labels: Readonly<Record<string, string>> = {}) {
-  const text = await registry.metrics();
+const figureOf = (name: string, labels: Readonly<Record<string, string>> = {}) =>
+  figureIn(registry, name, labels);
+
+async function figureIn(from: Registry, name: string, labels: Readonly<Record<string, string>>) {
+  const text = await from.metrics();
   const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
   const line = text
     .split('\n')
@@ -149,6 +153,30 @@ describe('what the sources lack', () => {
     await expect(heard(second)).rejects.toThrow();
     await caches.told(speech, 'synthesis-failed');
     expect(await figureOf('audio_cache_syntheses_total', { result: 'broken' })).toBe(1);
+  });
+
+  test('a miss is what is not cached: not a store that can not say, and not a listener who hangs up', async () => {
+    const own = new Registry();
+    const of = (result: string, from = registry) =>
+      figureIn(from, 'audio_cache_operations_total', { operation: 'get', result });
+    const request = { text: 'one', voice: 'v' };
+    const { synthesize } = saying(SAMPLES);
+    const mode = 'only-if-cached';
+    await expect(speech.stream(request, synthesize, { mode })).rejects.toThrow(NotCachedError);
+    expect([await of('miss'), await of('error')]).toEqual([1, undefined]);
+
+    const slow = new SlowVoice('audio/basic');
+    const gone = new AbortController();
+    const hangsUp = speech.stream(request, slow.synthesize, { signal: gone.signal });
+    await slow.utterance();
+    gone.abort();
+    await expect(hangsUp).rejects.toThrow();
+    expect([await of('miss'), await of('error')]).toEqual([1, undefined]);
+
+    const lost = caches.open({ store: createFileStore({ dir: '/dev/null/clips' }) });
+    exportSpeechMetrics({ speech: lost, registry: own });
+    await expect(lost.stream(request, synthesize, { mode })).rejects.toThrow(UnavailableError);
+    expect([await of('miss', own), await of('error', own)]).toEqual([0, 1]);
   });
 
   test('a store that can not say leaves what it last said', async () => {
