@@ -1,5 +1,5 @@
 /** What the service answers: books, what is spoken of them, and where each listener is. */
-import { clipAnswers, type Popularity } from '@cache/audio';
+import { clipAnswers, isHearing, type Popularity } from '@cache/audio';
 import type { Clock } from '@cache/core';
 import {
   cacheHeader,
@@ -88,7 +88,7 @@ export function routes(shelf: Shelf, popularity: Popularity, clock: Clock): Rout
     const { id } = c.req.valid('param');
     const { audio, answer } = found(await shelf.heard(id, c.req.raw), 'audio');
     const { documentId: book, voiceId: voice, segmentNum: segment } = audio;
-    popularity.heard({ book, voice, segment });
+    if (isHearing(c.req.raw, answer)) popularity.heard({ book, voice, segment });
     return answer;
   });
   router.openapi(show, async (c) => {

@@ -254,3 +254,20 @@ test('source "Mejora 1, pre-generación": of a popular book the next segments ar
   const list = await ask(popular, 'GET', `/tts/libro/${id}/audios?voice=es-mx`);
   expect(segmentsIn(list)).toEqual([1, 2, 3, 4]);
 });
+
+test('a segment that one player fetches in many ranges, asks about and has already, is one hearing', async () => {
+  const { id, documentId } = await stage.book(a);
+  const path = `/tts/audio/${idsIn(await make(a, id, [1]))[0]}`;
+  const hear = (range: string) => ask(a, 'GET', path, undefined, { range });
+  const first = await hear('bytes=0-4409');
+  for (let from = 4410; from < 44_100; from += 4410) {
+    expect((await hear(`bytes=${from}-${from + 4409}`)).status).toBe(206);
+  }
+  const etag = first.headers.get('etag') ?? '';
+  const same = await ask(a, 'GET', path, undefined, { 'if-none-match': etag });
+  const head = await ask(a, 'HEAD', path);
+  expect([first.status, same.status, head.status]).toEqual([206, 304, 200]);
+  expect(a.app.popularity.scoreOf(documentId)).toBeCloseTo(1);
+  await ask(a, 'GET', path);
+  expect(a.app.popularity.scoreOf(documentId)).toBeCloseTo(2);
+});

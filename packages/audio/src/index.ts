@@ -73,7 +73,7 @@ export {
 } from './metrics.ts';
 export type { Audio } from './new-clip.ts';
 export { type OpenedSpeech, type OpenSpeechOptions, openSpeech } from './open-speech.ts';
-export { Popularity, type PopularityOptions, type Segment } from './popularity.ts';
+export { isHearing, Popularity, type PopularityOptions, type Segment } from './popularity.ts';
 export type { Prices } from './prices.ts';
 export {
   type Provider,

@@ -27,6 +27,12 @@ const MOST_BOOKS = 1000;
 const MOST_WAITING = 100;
 const AHEAD = 3;
 
+/** Whether an answer is heard from its beginning: further ranges, HEAD and 304 are none. */
+export function isHearing({ method }: Request, { status, headers }: Response): boolean {
+  if (method === 'HEAD') return false;
+  return status === 200 || headers.get('content-range')?.startsWith('bytes 0-') === true;
+}
+
 /** Counts hearings, and has the next segments of popular books made. */
 export class Popularity {
   readonly #options: PopularityOptions;
