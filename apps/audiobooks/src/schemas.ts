@@ -3,8 +3,8 @@ import { z } from '@hono/zod-openapi';
 
 const DAY_MS = 86_400_000;
 
-/** Of documents and voices: nothing that a key is put together with. */
-export const name = z.string().regex(/^[\w.+-]{1,128}$/, 'takes letters, digits, and _ . + -');
+/** Of documents and voices: nothing that a key is put together with, or that a URL loses. */
+export const name = z.string().regex(/^(?!\.\.?$)[\w.+-]{1,128}$/, 'takes letters, digits, _.+-');
 /** Of books and audios. */
 export const number = z.string().regex(/^[1-9]\d{0,14}$/, 'takes a whole number above 0');
 const text = z

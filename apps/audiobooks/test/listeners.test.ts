@@ -153,6 +153,8 @@ test('progress is read and written by other programs with plain SQL', async () =
   expect(progressTable.migration('progress')).toContain('"heard_at":"heard_at"');
 });
 
+const named = (documentId: string) => ({ documentId, titulo: 'x', autor: 'x' });
+
 test.each([
   ['an unknown book', 'GET', '/books/999999', undefined, 404],
   ['a list of an unknown book', 'GET', '/tts/libro/999999/audios?voice=es', undefined, 404],
@@ -167,6 +169,9 @@ test.each([
     404,
   ],
   ['a voice with a colon', 'POST', '/tts/libro/1/audios', { voice: 'a:b', segments: [1] }, 400],
+  ['a voice that is no name', 'GET', '/tts/libro/1/audios?voice=..', undefined, 400],
+  ['a document that every URL loses', 'PUT', '/books/7', named('.'), 400],
+  ['another one', 'PUT', '/books/7', named('..'), 400],
   ['a book without a title', 'PUT', '/books/7', { documentId: 'd', autor: 'x' }, 400],
   ['progress in an unknown book', 'PUT', '/progress/u/unknown', at(1), 404],
   ['nobody', 'GET', '/progress/nobody/unknown', undefined, 404],

@@ -7,7 +7,9 @@ import { type Conversation, metadataSchema } from './conversations.ts';
 export const idSchema: z.ZodType<string> = z
   .string()
   .min(1)
-  .openapi({ description: 'Any text of 1 to 1,024 bytes.', example: 'call-1' });
+  // Whoever reads a URL takes them out of it: what has such a name could never be asked for.
+  .refine((id) => id !== '.' && id !== '..', 'takes any text but . and ..')
+  .openapi({ description: 'Any text of 1 to 1,024 bytes but . and ..', example: 'call-1' });
 
 /** A conversation as it is answered. */
 export interface AnsweredConversation extends Conversation {
