@@ -5,7 +5,8 @@
  *   1-0 begin · 2-0 open (media type) · 3-0 … piece · n-0 whole | failed | stopped
  *
  * It lives as long as a lease, and is extended while its holder lives. Pieces that wait for a write on
- * its way travel together. Once a write fails nothing more is written: a gap is no audio.
+ * its way travel together, and large ones in parts. Once a write fails nothing more is written: a gap
+ * is no audio.
  */
 import type { Clock } from '@cache/core';
 import type { Broadcast, BroadcastEnd } from '../fleet.ts';
@@ -59,6 +60,8 @@ export class RedisBroadcast implements Broadcast {
   #sizes: number[] = [];
   #kept = 0;
   #firstKept = 3;
+  /** What came at once is here at once: who follows can't be less behind than by so much. */
+  #largest = LEAST_KEPT;
   #cancel: (() => void) | undefined;
 
   constructor({ link, clock, keys, token, leaseMs }: BroadcastParts) {
@@ -76,7 +79,11 @@ export class RedisBroadcast implements Broadcast {
 
   piece(bytes: Uint8Array, keep: number): void {
     if (this.#isBroken || this.#isOver) return;
-    this.#waiting.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+    this.#largest = Math.max(this.#largest, bytes.byteLength);
+    const own = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    for (let at = 0; at < own.byteLength; at += MAX_ENTRY) {
+      this.#waiting.push(own.subarray(at, at + MAX_ENTRY));
+    }
     if (this.#isWriting) return;
     this.#isWriting = true;
     this.#writing = this.#writing.then(() => this.#writePieces(keep));
@@ -154,7 +161,7 @@ export class RedisBroadcast implements Broadcast {
   #keep(size: number, keep: number): void {
     this.#sizes.push(size);
     this.#kept += size;
-    while (this.#kept > Math.max(keep, LEAST_KEPT) && this.#sizes.length > 1) {
+    while (this.#kept > Math.max(keep, this.#largest) && this.#sizes.length > 1) {
       this.#kept -= this.#sizes.shift() ?? 0;
       this.#firstKept += 1;
     }

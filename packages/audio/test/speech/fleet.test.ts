@@ -295,6 +295,40 @@ it('who has heard nothing when the holder falls silent hears what is stored by t
   utterance.end();
 });
 
+it.each([
+  ['as long as a clip may be', 1024 * 1024 + 10, 2 * 1024 * 1024],
+  ['longer than that', 3 * 1024 * 1024 + 10, 1024 * 1024],
+])(
+  'a clip that comes in one piece goes to other instances in small ones, and whole: %s',
+  async (_, bytes, maxClipBytes) => {
+    await using caches = new Caches();
+    const { a, b, own } = await two(caches, { policy: { maxClipBytes } });
+    const voice = new SlowVoice();
+    const here = a.stream(WAIT, voice.synthesize);
+    const utterance = await voice.utterance();
+    const large = piece(5, bytes);
+    utterance.say(large);
+    const first = await here;
+    const there = await b.stream(WAIT, voice.synthesize);
+    const sizes = await vi.waitFor(
+      async () => {
+        const [stream = ''] = await client.keys(`${own}*say:*`);
+        const entries = await client.xrangeBuffer(stream, '-', '+');
+        const pieces = entries.filter(([, [, kind]]) => kind?.toString() === 'piece');
+        const lengths = pieces.map(([, [, , , value]]) => value?.byteLength ?? 0);
+        expect(lengths.reduce((sum, length) => sum + length, 0)).toBe(large.byteLength);
+        return lengths;
+      },
+      { timeout: 15_000 },
+    );
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(64 * 1024);
+    utterance.end();
+    for (const heardWhole of await Promise.all([heard(first), heard(there)])) {
+      expect(Buffer.compare(heardWhole, large)).toBe(0);
+    }
+  },
+);
+
 /** Asks until it is so. */
 async function eventually(isSo: () => Promise<boolean>): Promise<void> {
   await vi.waitFor(async () => expect(await isSo()).toBe(true), { timeout: 15_000 });
