@@ -85,7 +85,7 @@ class Service {
     );
     this.#open.add(talk);
     const answer = await talk.ask(url, this.#apiKey, body);
-    return { mediaType: mediaTypeOf(format.codec), audio: talk.audio(answer, format.codec) };
+    return { mediaType: mediaTypeOf(format), audio: talk.audio(answer, format.codec) };
   }
 
   async close(): Promise<void> {

@@ -15,16 +15,20 @@ interface Shape {
 const SHAPES = {
   mp3: { mediaType: 'audio/mpeg', sampleRate: 44_100, bitrate: 128 },
   wav: { mediaType: 'audio/wav', sampleRate: 22_050 },
-  pcm: { mediaType: 'audio/L16', sampleRate: 16_000 },
+  pcm: { mediaType: 'audio/x-raw', sampleRate: 16_000 },
   ulaw: { mediaType: 'audio/basic', sampleRate: 8_000 },
   opus: { mediaType: 'audio/ogg', sampleRate: 48_000, bitrate: 64 },
   aac: { mediaType: 'audio/aac', sampleRate: 44_100, bitrate: 128 },
   flac: { mediaType: 'audio/flac', sampleRate: 44_100 },
 } as const satisfies Record<Codec, Shape>;
 
-/** The media type that a codec usually has. */
-export function mediaTypeOf(codec: Codec): string {
-  return SHAPES[codec].mediaType;
+/**
+ * The media type that a format usually has. Bare samples are 16 bits, little-endian, of one channel,
+ * and no registered type says that: `audio/L16` is big-endian.
+ */
+export function mediaTypeOf({ codec, sampleRate }: AudioFormat): string {
+  const { mediaType } = SHAPES[codec];
+  return codec === 'pcm' ? `${mediaType};format=S16LE;rate=${sampleRate};channels=1` : mediaType;
 }
 
 /** A format as a request may name it: `'mp3'`, `'mp3_44100_128'`, or in full. */

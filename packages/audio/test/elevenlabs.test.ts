@@ -104,17 +104,28 @@ it('the first piece is heard while the service still speaks', async () => {
 
 it('formats and media types go together', async () => {
   const cases = [
-    [{ codec: 'pcm', sampleRate: 16_000 }, 'pcm_16000', Buffer.alloc(100)],
-    [{ codec: 'ulaw', sampleRate: 8_000 }, 'ulaw_8000', Buffer.alloc(100)],
+    [
+      { codec: 'pcm', sampleRate: 24_000 },
+      'pcm_24000',
+      Buffer.alloc(100),
+      'audio/x-raw;format=S16LE;rate=24000;channels=1',
+    ],
+    [{ codec: 'ulaw', sampleRate: 8_000 }, 'ulaw_8000', Buffer.alloc(100), 'audio/basic'],
     [
       { codec: 'opus', sampleRate: 48_000, bitrate: 64 },
       'opus_48000_64',
       Buffer.from('OggS'.padEnd(99)),
+      'audio/ogg',
     ],
   ] as const;
-  for (const [format, name, sound] of cases) {
+  for (const [format, name, sound, type] of cases) {
     service.says(200, sound, { 'content-type': 'audio/whatever' });
-    expect((await speak(open(), { format })).equals(sound)).toBe(true);
+    const { mediaType, audio } = await open().synthesize(request({ format }), {
+      signal: new AbortController().signal,
+    });
+    const pieces: Uint8Array[] = [];
+    for await (const piece of audio) pieces.push(piece);
+    expect([mediaType, Buffer.concat(pieces).equals(sound)]).toEqual([type, true]);
     expect(service.heard.at(-1)?.url).toContain(`output_format=${name}`);
   }
 });

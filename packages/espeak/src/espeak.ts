@@ -2,7 +2,7 @@
  * A voice that needs no network: eSpeak NG in a thread of its own. A sentence comes in one piece,
  * when it is spoken: the program gives nothing out before.
  */
-import { type Provider, ProviderError, type ResolvedRequest } from '@cache/audio';
+import { mediaTypeOf, type Provider, ProviderError, type ResolvedRequest } from '@cache/audio';
 import { type Clock, ConfigError, systemClock } from '@cache/core';
 import { VoiceThread } from './voice-thread.ts';
 import { type EspeakVoices, languagesIn, variantsIn, voiceName } from './voices.ts';
@@ -81,7 +81,7 @@ export function espeak(options: EspeakOptions = {}): EspeakProvider {
       }
       const isWav = request.format.codec === 'wav';
       return {
-        mediaType: isWav ? 'audio/wav' : 'audio/L16',
+        mediaType: mediaTypeOf(request.format),
         audio: onePiece(isWav ? sound : sound.subarray(HEADER_BYTES)),
       };
     },

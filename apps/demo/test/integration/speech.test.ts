@@ -63,7 +63,7 @@ const provider: Provider = {
     if (refusal !== undefined) throw refusal;
     const mood = MOODS[voice];
     if (mood === undefined) throw new ProviderError('refused', 'there is no such voice');
-    return { mediaType: 'audio/L16', audio: mood() };
+    return { mediaType: 'audio/x-raw', audio: mood() };
   },
 };
 
@@ -150,7 +150,7 @@ describe('POST /speech', () => {
   test('speaks once, and plays from memory then', async () => {
     const first = await say({ text: 'Welcome.', voice: 'ada', contentType: 'welcome_message' });
     expect([first.status, first.headers.get('x-cache')]).toEqual([200, 'miss']);
-    expect(first.headers.get('content-type')).toBe('audio/L16');
+    expect(first.headers.get('content-type')).toBe('audio/x-raw');
     expect(await heard(first)).toEqual(SAMPLES);
     const again = await say({ text: ' Welcome. ' });
     expect([again.headers.get('x-cache'), again.headers.get('content-length')]).toEqual([

@@ -23,7 +23,7 @@ function speaking({ enabled }: { readonly enabled: boolean }) {
       async function* audio() {
         yield SAMPLES;
       }
-      return { mediaType: 'audio/L16', audio: audio() };
+      return { mediaType: 'audio/x-raw', audio: audio() };
     },
   };
   const nobody = noSpeech();

@@ -119,7 +119,7 @@ describe('source: the hotel agent’s audio cache (2025-10-07)', () => {
     expect(await figureOf('audio_cache_compression_ratio_count')).toBe(1);
     // Buckets are cumulative: what shrank to about a half is in each above 3, too.
     const bytes = piece(1, SAMPLES.length).map((byte) => byte & 15);
-    await speech.put({ text: 'two', voice: 'v' }, { bytes, mediaType: 'audio/L16' });
+    await speech.put({ text: 'two', voice: 'v' }, { bytes, mediaType: 'audio/x-raw' });
     const upTo = (le: string) => figureOf('audio_cache_compression_ratio_bucket', { le });
     expect([await upTo('1.25'), await upTo('10'), await upTo('+Inf')]).toEqual([0, 1, 2]);
   });
@@ -140,7 +140,7 @@ describe('what the sources lack', () => {
   });
 
   test('listeners who joined, and syntheses that failed', async () => {
-    const voice = new SlowVoice('audio/L16');
+    const voice = new SlowVoice('audio/x-raw');
     const request = { text: 'slow', voice: 'v' };
     const first = speech.stream(request, voice.synthesize);
     const utterance = await voice.utterance();

@@ -74,7 +74,7 @@ async function answerOf(answer: Response): Promise<Record<string, unknown>> {
 /** Stored when it resolves. */
 async function kept(text: string): Promise<string> {
   const request = { text, voice: 'ada', language: 'es' };
-  await speech.put(request, { bytes: SAMPLES, mediaType: 'audio/L16' });
+  await speech.put(request, { bytes: SAMPLES, mediaType: 'audio/x-raw' });
   return speech.resolve(request).key;
 }
 

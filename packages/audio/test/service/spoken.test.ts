@@ -30,7 +30,7 @@ function voice(isBroken = false): Provider & { asked: number } {
     asked: 0,
     async synthesize() {
       provider.asked += 1;
-      return { mediaType: 'audio/L16', audio: pieces() };
+      return { mediaType: 'audio/x-raw', audio: pieces() };
     },
   };
   return provider;
@@ -74,7 +74,7 @@ test('an answer has its media type, its source and its key, and its length where
   const live = speechResponse(await speech.stream(REQUEST, provider));
   expect((await live.arrayBuffer()).byteLength).toBe(SECOND);
   expect([...live.headers]).toEqual([
-    ['content-type', 'audio/L16'],
+    ['content-type', 'audio/x-raw'],
     ['x-audio-key', speech.resolve(REQUEST, provider).key],
     ['x-cache', 'miss'],
   ]);

@@ -157,7 +157,7 @@ it('metadata: what the sources keep of a clip, and the text only where the polic
     model: 'm',
     format: 'pcm_16000',
   } as const;
-  const audio = { bytes: new Uint8Array(32_000).fill(1), mediaType: 'audio/L16', words };
+  const audio = { bytes: new Uint8Array(32_000).fill(1), mediaType: 'audio/x-raw', words };
   await speech.put(request, audio);
   await speech.put({ ...request, tenant: 'open' }, audio);
   const { metadata } = (await speech.get(request)) ?? {};

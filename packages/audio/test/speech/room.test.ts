@@ -19,7 +19,7 @@ it('what counts is what a clip occupies in the store: one that is compressed nee
   const bytes = new Uint8Array(300_000).fill(7);
   for (let n = 0; n < 3; n += 1) {
     const request = { text: `${n}`, voice: VOICE };
-    expect(await speech.put(request, { bytes, mediaType: 'audio/L16' })).toBe(true);
+    expect(await speech.put(request, { bytes, mediaType: 'audio/x-raw' })).toBe(true);
   }
   expect(compression.counts().compressed).toBe(3);
   expect(caches.events(speech).map(({ type }) => type)).toEqual(['stored', 'stored', 'stored']);
