@@ -256,16 +256,22 @@ export class Assembly {
   }
 
   /**
-   * Within `ms` the outbox drains and upkeep ends its round: cut off, it would speak of a fault.
-   * What could not be drained is pending in Redis; the others notice the silence, and adopt it.
+   * Within `ms` writes under way end, the outbox drains and upkeep ends its round: cut off, it would
+   * speak of a fault. What could not be drained is pending in Redis; the others notice the silence,
+   * and adopt it.
    */
   async close(ms: number): Promise<void> {
-    const { clock } = this.engine;
+    const { clock, ladder } = this.engine;
+    const { underway } = ladder;
     const until = clock.monotonic() + ms;
     this.instance.stop();
     const late = () => new TierError('the outbox was not drained in time', 'timeout');
-    await within(this.drainer.drainAll(), ms, late, clock).catch(() => {});
-    const upkeep = this.#upkeep?.close(() => this.lacked === 0) ?? Promise.resolve();
+    // One that hangs must not hold up what is acknowledged already.
+    const drained = Promise.all([underway.ended(), this.drainer.drainAll()]);
+    const rest = drained.then(() => this.drainer.drainAll());
+    await within(rest, ms, late, clock).catch(() => {});
+    const leavesNothing = () => underway.size === 0 && this.lacked === 0;
+    const upkeep = this.#upkeep?.close(leavesNothing) ?? Promise.resolve();
     await within(upkeep, Math.max(0, until - clock.monotonic()), late, clock).catch(() => {});
     await this.durable.tier.close();
     await Promise.allSettled([upkeep, this.drainer.close(), this.engine.lookup.close()]);

@@ -33,7 +33,7 @@ export interface AppendRequest {
 
 export async function appendItems(ladder: Ladder, request: AppendRequest): Promise<Receipt> {
   const { outbox, clock } = ladder.parts;
-  return inFlight(ladder.parts, request.address, async () => {
+  return inFlight(ladder, request.address, async () => {
     const {
       value: write,
       held,
@@ -59,7 +59,7 @@ export async function deleteLog(
   },
 ): Promise<Receipt> {
   const { outbox, clock } = ladder.parts;
-  return inFlight(ladder.parts, request.address, async () => {
+  return inFlight(ladder, request.address, async () => {
     const {
       value: write,
       held,
@@ -74,21 +74,17 @@ export async function deleteLog(
   });
 }
 
-/** The fence is up from before the write is proposed until after its copy is gone from L1. */
-async function inFlight(
-  parts: LadderParts,
-  address: Address,
+/** Its fence is up until after its copy is gone from L1. */
+function inFlight(
+  ladder: Ladder,
+  { id }: Address,
   write: () => Promise<Receipt>,
 ): Promise<Receipt> {
-  const ticket = parts.copies.enter(address.id);
-  parts.copies.move(address.id);
-  try {
+  return ladder.write(id, async () => {
     const receipt = await write();
-    parts.copies.remove(address.id);
+    ladder.parts.copies.remove(id);
     return receipt;
-  } finally {
-    parts.copies.leave(ticket);
-  }
+  });
 }
 
 class AppendClimb implements Climb<LogWrite> {

@@ -16,7 +16,7 @@
  * straight to the L3 rung.
  */
 import type { Clock } from '../clock.ts';
-import type { Copies } from '../coherence/copies.ts';
+import type { Copies, Ticket } from '../coherence/copies.ts';
 import {
   type CacheError,
   ConflictError,
@@ -33,6 +33,7 @@ import type { FlushReport } from './flusher.ts';
 import { type GatheredTier, overloadOf } from './gathered.ts';
 import type { JournalRung, Pledge } from './journal/rung.ts';
 import type { Outbox, OutboxBound } from './outbox.ts';
+import { Underway } from './underway.ts';
 
 /** Which stores hold an acknowledged write. */
 export type Holder = 'l2' | 'l3' | 'journal';
@@ -57,7 +58,7 @@ export interface LadderParts {
   readonly isBypassed: (id: AddressId) => boolean;
   /** Brings to L3 what it lacks of a key, for somebody who waits. */
   readonly flush: (id: AddressId) => Promise<FlushReport>;
-  /** Something was added to the outbox. */
+  /** The outbox has what was acknowledged. */
   readonly onHeld: () => void;
   /** The outbox is at its bound, or L2's memory is. */
   readonly onFull: (what: OutboxBound | 'l2') => void;
@@ -109,9 +110,27 @@ const MAX_MOVED = 3;
 
 export class Ladder {
   readonly parts: LadderParts;
+  readonly underway: Underway = new Underway();
 
   constructor(parts: LadderParts) {
     this.parts = parts;
+  }
+
+  /**
+   * One write of a key, until the outbox has what was acknowledged of it. Its fence is up all the
+   * while.
+   */
+  async write(id: AddressId, work: (ticket: Ticket) => Promise<Receipt>): Promise<Receipt> {
+    const { copies, onHeld } = this.parts;
+    const ticket = copies.enter(id);
+    copies.move(id);
+    try {
+      const receipt = await this.underway.follow(work(ticket));
+      onHeld();
+      return receipt;
+    } finally {
+      copies.leave(ticket);
+    }
   }
 
   async climb<T extends ValueWrite | LogWrite>(climb: Climb<T>): Promise<Climbed<T>> {
@@ -119,7 +138,6 @@ export class Ladder {
     const pledge = climb.through ? undefined : this.parts.journal?.begin(isCreate);
     try {
       const climbed = await this.#climb(climb, pledge);
-      this.parts.onHeld();
       if (climbed.held === 'l3') pledge?.inL3();
       else pledge?.acknowledged();
       return { ...climbed, isJournalled: pledge?.isKept === true };

@@ -113,8 +113,8 @@ export class Updates {
     }
     return await new Promise((resolve, reject) => {
       const one = waitingFor(request, resolve, reject);
-      if (line === undefined) void this.#serve(request.address, [one]);
-      else line.push(one);
+      if (line !== undefined) line.push(one);
+      else void this.#ladder.underway.follow(this.#serve(request.address, [one]));
     });
   }
 

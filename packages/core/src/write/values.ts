@@ -34,10 +34,8 @@ export interface ValueRequest {
 
 export async function writeValue(ladder: Ladder, request: ValueRequest): Promise<Receipt> {
   const { copies, outbox, versions, clock } = ladder.parts;
-  const ticket = copies.enter(request.address.id);
-  copies.move(request.address.id);
-  const climb = new ValueClimb(ladder, request, versions.proposeStamp());
-  try {
+  return ladder.write(request.address.id, async (ticket) => {
+    const climb = new ValueClimb(ladder, request, versions.proposeStamp());
     const { value: write, held, unproven, isJournalled } = await ladder.climb(climb);
     const { version } = write;
     if (held !== 'l3') {
@@ -51,9 +49,7 @@ export async function writeValue(ladder: Ladder, request: ValueRequest): Promise
     copies.wrote(ticket, write, undefined);
     const where = holders('l3', isJournalled);
     return { version, held: settled ? ['l2', ...where] : where };
-  } finally {
-    copies.leave(ticket);
-  }
+  });
 }
 
 /**

@@ -42,6 +42,13 @@ async function stored(keys: readonly string[]): Promise<void> {
   }
 }
 
+it('an outbox drains with the write that makes it half full, and does not wait for the next', async () => {
+  const one = await stage.ready({ sync: { interval: '1h', maxPending: 2 } });
+  const key = stage.key();
+  expect(await one.records.set(key, { n: 1 })).toMatchObject({ held: ['l2'] });
+  await eventually(async () => expect(await stage.row(key)).toMatchObject({ value: { n: 1 } }));
+});
+
 it('G6: an outbox that is full of keys sends writes through to L3, and rejects them while L3 is away', async () => {
   const maxPending = 10;
   const way = await stage.proxyToSupabase();
