@@ -10,7 +10,7 @@
  */
 import type { Clock } from '../clock.ts';
 import type { AddressId } from '../model/key.ts';
-import type { Flusher, FlushReport, FlushVia } from './flusher.ts';
+import { type Flusher, type FlushReport, type FlushVia, NOTHING_FLUSHED } from './flusher.ts';
 import type { Outbox } from './outbox.ts';
 
 const FIRST_RETRY_MS = 250;
@@ -60,16 +60,19 @@ export class Drainer {
     return this.drain();
   }
 
-  /** Flushes everything that is unsynced when it begins. Never rejects. */
+  /** Flushes everything that is unsynced when it begins; once closed, nothing. Never rejects. */
   drain(): Promise<FlushReport> {
+    if (this.#closed) {
+      const failed = this.#parts.outbox.unsynced().length;
+      return Promise.resolve({ ...NOTHING_FLUSHED, failed });
+    }
     if (this.#running === undefined) {
       this.#running = this.#run();
       return this.#running;
     }
     this.#next ??= this.#running.then(() => {
       this.#next = undefined;
-      this.#running = this.#run();
-      return this.#running;
+      return this.drain();
     });
     return this.#next;
   }
@@ -79,11 +82,11 @@ export class Drainer {
     return this.#parts.flusher.flush(ids, this.#parts.via('foreground'), adopt);
   }
 
+  /** Resolves when no drain runs, and none will. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancel?.();
     await this.#running;
-    await this.#next;
   }
 
   async #run(): Promise<FlushReport> {
