@@ -51,7 +51,7 @@ export class Assembly {
   readonly #upkeep: Upkeep | undefined;
   /** Absent where the cache has none. */
   readonly journal: OpenJournal | undefined;
-  #restored: Promise<unknown> | undefined;
+  #restored: Promise<void> | undefined;
   #deadLetters = 0;
 
   constructor(input: AssemblyInput, l3: NonNullable<ResolvedOptions['l3']>) {
@@ -242,17 +242,29 @@ export class Assembly {
     // Whoever creates the cache listens to it from this turn on.
     queueMicrotask(() => this.journal?.announce());
     // Where L3 is away, its return starts a drain too.
-    void this.instance.opening.ready().then(
-      () => this.restored(),
-      () => {},
-    );
+    void this.instance.opening
+      .ready()
+      .then(() => this.restored())
+      .catch(() => {});
   }
 
-  /** Resolves when what was in the journal at the start was sent to L3, which has to be there. */
+  /**
+   * Resolves when L3 has what was in the journal at the start, or keeps it as dead letters. Rejects
+   * where it did not answer for all of that; who asks again has it sent again.
+   */
   async restored(): Promise<void> {
     if (this.journal === undefined || this.journal.replayed === 0) return;
-    this.#restored ??= this.drainer.drain();
+    this.#restored ??= this.#restore();
     await this.#restored;
+  }
+
+  async #restore(): Promise<void> {
+    const { failed } = await this.drainer.drain();
+    if (failed === 0) return;
+    this.#restored = undefined;
+    throw new UnavailableError(
+      'Supabase does not answer for all that was in the journal: it is sent again, and ready() can be called again',
+    );
   }
 
   /**

@@ -141,6 +141,27 @@ it('G1, G2: what was in the journal is read before Supabase is back, and is read
   await stage.converges(record, [again, first.instance]);
 });
 
+it('G1: ready() rejects while L3 lacks what was in the journal, and resolves once it has it', async () => {
+  const record = stage.key();
+  const first = await cuttable();
+  first.cut();
+  await first.instance.records.set(record, { n: 1 });
+  const dir = directories.copyOf(first.dir);
+  await stage.close(first.instance);
+
+  const way = await stage.proxyToSupabase();
+  const again = stage.open({ l2: false, l3: { url: way.url }, journal: { dir } });
+  // It is there when it is opened, and away when it is to take what was replayed.
+  again.cache.subscribe(({ type }) => {
+    if (type === 'ready') way.cut();
+  });
+  expect(await errorOf(again.cache.ready())).toMatchObject({ code: 'UNAVAILABLE' });
+  expect(await stage.row(record)).toBeUndefined();
+  way.heal();
+  await eventually(() => again.cache.ready());
+  expect(await stage.row(record)).toMatchObject({ value: { n: 1 } });
+});
+
 it('G1: close() leaves in the journal what L3 does not have, and releases the directory', async () => {
   const record = stage.key();
   const { instance, dir, cut } = await cuttable();
