@@ -12,8 +12,8 @@
  *   none      rejected; the error says whether it may take effect all the same.
  *
  * Invariants: nothing is acknowledged from memory alone; a retry is the same write; L1 gets an
- * own write only where L2's script answered "held"; an outbox at its bound sends writes
- * straight to the L3 rung.
+ * own write only where L2's script answered "held"; an outbox at its bound sends what would take
+ * more of it straight to the L3 rung.
  */
 import type { Clock } from '../clock.ts';
 import type { Copies, Ticket } from '../coherence/copies.ts';
@@ -157,7 +157,7 @@ export class Ladder {
     let create = await climb.assertNew?.();
     for (let attempt = 0; attempt < MAX_PROPOSALS; attempt += 1) {
       await first?.keep(climb.write, outcome);
-      const { bound } = outbox;
+      const bound = boundFor(outbox, climb.write);
       if (bound !== undefined) this.parts.onFull(bound);
       const canShare = shared !== undefined && !climb.through && bound === undefined;
       if (canShare && (climb.assertNew === undefined || create !== undefined)) {
@@ -262,6 +262,24 @@ export class Ladder {
     }
     return new UnavailableError(`no tier could hold a write to ${climb.namespace}`, options);
   }
+}
+
+/**
+ * The bound that keeps a write from being held. One that takes the place of what is held already,
+ * and no more room, has none: sent around L2, it would leave the older there for everybody to see.
+ */
+function boundFor(outbox: Outbox, write: ValueWrite | LogWrite): OutboxBound | undefined {
+  const { bound } = outbox;
+  if (bound === undefined || !outbox.has(write.address.id)) return bound;
+  // More items are more to hold; the deletion of a log is not.
+  if (write.kind === 'log') return write.items.length > 0 ? bound : undefined;
+  const there = outbox.floor(write.address.id);
+  const isNoLarger = there?.kind === 'value' && sizeOf(write) <= sizeOf(there);
+  return bound === 'outbox' || isNoLarger ? undefined : bound;
+}
+
+function sizeOf({ payload }: ValueWrite): number {
+  return payload?.bytes.byteLength ?? 0;
 }
 
 /** What L3, or a gateway before it, did not even take apart. */

@@ -104,10 +104,10 @@ export class Outbox implements Floor {
     return this.bound !== undefined;
   }
 
-  /** The bound that is reached, if one is. */
+  /** The bound that is reached, if one is; that of bytes, where both are. */
   get bound(): OutboxBound | undefined {
-    if (this.#held.size >= this.#maxEntries) return 'outbox';
-    return this.#bytes >= this.#maxBytes ? 'outbox-bytes' : undefined;
+    if (this.#bytes >= this.#maxBytes) return 'outbox-bytes';
+    return this.#held.size >= this.#maxEntries ? 'outbox' : undefined;
   }
 
   /** Half of a bound is reached: time to drain before it becomes one. */

@@ -101,6 +101,46 @@ it('G6: an outbox that is full of bytes does the same, and says that it is the b
   expect(await stage.row(second, 'texts')).toMatchObject({ value: 'x'.repeat(60_000) });
 });
 
+it('G3: at the bound of keys a newer write of a key that waits already goes to L2, for everybody to see', async () => {
+  const way = await stage.proxyToSupabase();
+  const one = await stage.ready({ l3: { url: way.url }, sync: { interval: '1h', maxPending: 2 } });
+  const other = await stage.ready();
+  way.cut();
+  const [key, call] = [stage.key(), stage.key('call')];
+  await one.records.set(key, { n: 1 });
+  await one.logs.create(call, turn('a'));
+  expect(await one.records.set(key, { n: 2 })).toMatchObject({ held: ['l2'] });
+  expect(await other.records.get(key)).toEqual({ n: 2 });
+  // An item more is something more to hold; nothing of a log is less.
+  const more = await errorOf(one.logs.append(call, turn('b')));
+  expect(more).toBeInstanceOf(OverloadedError);
+  expect(await one.logs.delete(call)).toMatchObject({ held: ['l2'] });
+  expect(await one.records.delete(key)).toMatchObject({ held: ['l2'] });
+  expect(await errorOf(one.records.set(stage.key(), { n: 3 }))).toBeInstanceOf(OverloadedError);
+  way.heal();
+  await eventually(async () => expect(await stage.row(key)).toMatchObject({ deleted: true }));
+});
+
+it('G6: at the bound of bytes a newer write of a key that waits already goes to L2 where it is no larger', async () => {
+  const way = await stage.proxyToSupabase();
+  const one = await stage.ready({
+    l3: { url: way.url },
+    sync: { interval: '1h', maxPending: 2, maxBytes: 100_000 },
+  });
+  const records = one.cache.records<string>('texts');
+  way.cut();
+  const [first, second] = [stage.key(), stage.key()];
+  await records.set(first, 'x'.repeat(60_000));
+  await records.set(second, 'x'.repeat(60_000));
+  const larger = await errorOf(records.set(first, 'x'.repeat(60_001)));
+  expect(larger, 'at both bounds').toBeInstanceOf(OverloadedError);
+  expect(await records.set(first, 'y'.repeat(60_000))).toMatchObject({ held: ['l2'] });
+  way.heal();
+  await eventually(async () => {
+    expect(await stage.row(first, 'texts')).toMatchObject({ value: 'y'.repeat(60_000) });
+  });
+});
+
 it('G6: with L3 there, a full outbox loses nothing: every write goes through, and is read again', async () => {
   const one = await stage.ready({ sync: { interval: '1h', maxPending: 1, batchSize: 1 } });
   const keys = keysOf(20);
