@@ -75,6 +75,8 @@ export class Assembly {
       onEpoch: () => this.others.doubt(),
       onPeer: (id, state) => this.others.heard(id, state),
       informed: () => {
+        // What was erased meanwhile is not to stay on the disk: nobody could ask for that.
+        void this.journal?.expunge();
         // What L3 refused may have another answer by now, and nobody heard so.
         if (this.engine.outbox.parked().length > 0) void this.drainer.drainAll();
       },

@@ -19,6 +19,12 @@ export interface Floor {
   /** Something of this stamp was seen: an older value that is held is no longer the newest. */
   overtake(id: AddressId, stamp: Stamp): void;
   isOvertaken(id: AddressId): boolean;
+  /** What L3 has of it, and L2 has not confirmed. */
+  toConfirm(id: AddressId): Known | undefined;
+  /** What was to be confirmed of a value, up to this stamp, is no floor any more. */
+  confirmed(id: AddressId, stamp: Stamp): void;
+  /** The same of these items of a log, and its deletion up to `erasedTo`. */
+  itemsConfirmed(id: AddressId, itemIds: Iterable<string>, erasedTo: number): void;
 }
 
 export function unite(first: Known | undefined, second: Known | undefined): Known | undefined {

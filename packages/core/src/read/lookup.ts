@@ -14,7 +14,8 @@
  * it is answered, and said to be unsure. A partial log that L2 did not unite may lack such items.
  *
  * The outbox is asked before the first question and again after the last answer: a write that
- * was acknowledged in between must not be overlooked, nor one that has just been released.
+ * was acknowledged in between must not be overlooked, nor one that has just been released. What L3
+ * had and has no more is no floor (erased.ts).
  *
  * Not for: deciding what a value means (spaces decode), or waiting for anybody (bounded here,
  * shared by nobody but readers of the same turn).
@@ -36,6 +37,7 @@ import {
 } from '../model/known.ts';
 import type { SharedBackfill, SharedEntry, SharedRead } from '../tiers/tier.ts';
 import { traced } from '../tracing.ts';
+import { goneFrom, without } from './erased.ts';
 
 /** The tier that an answer needed: the slowest of them. */
 export type TierName = 'l1' | 'outbox' | 'l2' | 'l3';
@@ -130,7 +132,8 @@ export class Lookup {
 
   async #ask<V>(space: Space<V>, address: Address, preload: boolean): Promise<Found<V>> {
     const { copies, floor } = this.#parts;
-    const before = floor.floor(address.id);
+    let before = floor.floor(address.id);
+    const synced = before && floor.toConfirm(address.id);
     const ticket = copies.enter(address.id);
     try {
       const shared = await this.#askShared(space, address);
@@ -144,6 +147,11 @@ export class Lookup {
         const answer = await this.#askDurable(space, address, before, held, entry);
         known = answer.known;
         tier = answer.tier;
+        const gone = tier === 'l3' ? goneFrom(answer.row, synced) : undefined;
+        if (gone !== undefined) {
+          before = without(before, gone);
+          this.#release(gone);
+        }
         if (tier === 'l3' && shared !== undefined) {
           const corrupt = read === undefined && shared.entry !== undefined && !isForeign(entry);
           await this.#backfill(space.kind, { address, row: answer.row, shared, corrupt, preload });
@@ -163,6 +171,16 @@ export class Lookup {
       });
     } finally {
       copies.leave(ticket);
+    }
+  }
+
+  #release(gone: Known): void {
+    const { floor } = this.#parts;
+    const { id } = gone.address;
+    if (gone.kind === 'value') floor.confirmed(id, gone);
+    else {
+      const ids = gone.items.map((item) => item.id);
+      floor.itemsConfirmed(id, ids, gone.erasedTo);
     }
   }
 

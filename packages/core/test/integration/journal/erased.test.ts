@@ -60,3 +60,38 @@ it('G8: an erased scope is gone from the journal with the report, and does not c
   expect(await stage.row(other, 'confided')).toMatchObject({ value: 'the word is herring' });
   await eventually(() => expect(holdsText(old, 'swordfish')).toBe(false));
 });
+
+it('G8: an instance that Redis has lost does not read what was erased elsewhere, and clears its journal on return', async () => {
+  const [call, other] = [stage.key('call'), stage.key('call')];
+  const dir = directories.make();
+  const way = await stage.proxyToRedis();
+  const lost = await stage.ready({ l2: { url: way.url }, journal: { mode: 'always', dir } });
+  const secrets = lost.cache.records<string>('confided', { scope: (name) => ['call', name] });
+  const elsewhere = await stage.ready();
+  way.cut();
+  for (const key of [call, other]) {
+    expect((await secrets.set(key, 'the word is swordfish')).held).toContain('l3');
+    expect((await lost.records.set(key, { n: 1 })).held).toContain('l3');
+    expect((await lost.logs.append(key, turn('a', 'swordfish'))).held).toContain('l3');
+  }
+  // Until it has been silent for some seconds it is waited for.
+  await eventually(async () => {
+    expect(await elsewhere.cache.scope('call', call).erase()).toMatchObject({ unknown: false });
+  });
+  expect(await secrets.get(call)).toBeUndefined();
+  expect(await lost.logs.read(call)).toEqual([]);
+  expect(await secrets.get(other), 'of another scope').toBe('the word is swordfish');
+  expect(await lost.logs.read(other), 'of another scope').toHaveLength(1);
+  // What is written from now on is there, beside what is not.
+  await lost.records.set(call, { n: 2 });
+  expect(await lost.records.get(call)).toEqual({ n: 2 });
+  await elsewhere.logs.append(other, turn('b'));
+  await elsewhere.cache.scope('call', other).erase();
+  await elsewhere.logs.append(other, turn('c'), { durability: 'through' });
+  expect((await lost.logs.read(other)).map(({ id }) => id)).toEqual(['c']);
+  expect(holdsText(dir, 'swordfish')).toBe(true);
+  way.heal();
+  await lost.healthy();
+  await eventually(() => expect(holdsText(dir, 'swordfish')).toBe(false));
+  await stage.converges(call, [lost, elsewhere]);
+});
