@@ -74,6 +74,10 @@ export class Assembly {
       onQuestion: (question) => this.#answer(question),
       onEpoch: () => this.others.doubt(),
       onPeer: (id, state) => this.others.heard(id, state),
+      isAside: () => {
+        const { outbox } = this.engine;
+        return outbox.unsynced().some((id) => outbox.isAside(id));
+      },
       informed: () => {
         // What was erased meanwhile is not to stay on the disk: nobody could ask for that.
         void this.journal?.expunge();
@@ -143,7 +147,10 @@ export class Assembly {
       // Marks left from now on are repaired by the trial, before anybody reads L2 again.
       isBypassed: (id) => shared?.guard.isBypassed(addressOfId(id)) === true,
       flush: (id) => this.drainer.flush([id], true),
-      onHeld: () => this.drainer.nudge(),
+      onHeld: ({ held }) => {
+        this.drainer.nudge();
+        if (held[0] === 'journal') bus.tellAside();
+      },
       onFull: (what) => this.#onFull(what),
     });
     this.engine = {

@@ -5,7 +5,7 @@
  *
  * It owns the bus, the connections to Redis and the round that looks after them every second.
  */
-import { Bus, type DrainAnswer, type Question } from './coherence/bus.ts';
+import { Bus, type DrainAnswer, type PeerState, type Question } from './coherence/bus.ts';
 import { Copies } from './coherence/copies.ts';
 import { HeardTags } from './coherence/tags.ts';
 import { Watches } from './coherence/watches.ts';
@@ -34,7 +34,9 @@ export interface DurableHooks {
   /** L2 is another one, or was emptied. */
   readonly onEpoch?: (() => void) | undefined;
   /** An instance was heard, this one included. */
-  readonly onPeer?: ((instance: string, state: 'here' | 'leaving') => void) | undefined;
+  readonly onPeer?: ((instance: string, state: PeerState) => void) | undefined;
+  /** The journal alone holds something. */
+  readonly isAside?: (() => boolean) | undefined;
   /** The bus is proven again: what it said before was not heard. */
   readonly informed?: (() => void) | undefined;
   /** The last step of the breaker's trial. */
@@ -204,6 +206,7 @@ export class Instance {
         metrics.bus.published += 1;
       },
       onPeer: (instance, state) => this.#hooks.onPeer?.(instance, state),
+      isAside: () => this.#hooks.isAside?.() === true,
       onQuestion: (question) => this.#hooks.onQuestion(question),
     });
   }

@@ -36,8 +36,8 @@ export interface ScopeFlushReport {
   /** Keys of this scope that L3 still lacks something of. */
   readonly remaining: number;
   /**
-   * What other instances have pending could not be found out: L2 does not say, or it was emptied,
-   * and one of them has not drained since.
+   * What other instances have pending could not be found out: L2 does not say; or it was emptied, or
+   * the journal of one of them alone holds something, and one has not drained since.
    */
   readonly unknown: boolean;
   readonly ms: number;

@@ -14,7 +14,7 @@
  *   k VERSION vINTENT ADDRESS      a value was put, settled, removed or forgotten (version 0)
  *   f ADDRESS                      the lease to load a derived value is free; nothing changed
  *   t TAG                          a tag was invalidated in one shard (sent by L2's scripts)
- *   h INSTANCE NUMBER              heartbeat
+ *   h INSTANCE NUMBER [a]          heartbeat; a: its journal alone holds something, see PeerState
  *   q INSTANCE REQUEST             every other instance: drain your outbox
  *   e INSTANCE REQUEST VERSION     the same after an erasure up to that version: what is written from
  *                                  now on has to be above it, and what was erased not on your disk
@@ -34,6 +34,12 @@ export interface Question {
   /** The version up to which something was erased; 0: nothing was. */
   readonly erasedTo: number;
 }
+
+/**
+ * What an instance says of itself. `aside`: it lives, and its journal alone holds something, which
+ * no index names. `leaving`: in good order, with nothing left to flush.
+ */
+export type PeerState = 'here' | 'aside' | 'leaving';
 
 export const DRAIN: Question = Object.freeze({ erasedTo: 0 });
 
@@ -68,8 +74,10 @@ export interface BusParts {
   readonly onAlive: () => void;
   readonly onReceived: () => void;
   readonly onPublished: () => void;
-  /** An instance was heard, this one included. `leaving`: in good order, with nothing left to flush. */
-  readonly onPeer: (instance: string, state: 'here' | 'leaving') => void;
+  /** An instance was heard, this one included. */
+  readonly onPeer: (instance: string, state: PeerState) => void;
+  /** The journal of this instance alone holds something. */
+  readonly isAside?: () => boolean;
   /** Another instance asks. */
   readonly onQuestion: (question: Question) => Promise<DrainAnswer>;
 }
@@ -90,6 +98,8 @@ export class Bus {
   #proof = Number.NEGATIVE_INFINITY;
   #silent = true;
   #isClosed = false;
+  /** Said by the last heartbeat, and asked about by nobody since. */
+  #isAsideTold = false;
   #stop: (() => void) | undefined;
   readonly #answering = new Set<Promise<void>>();
   #waiting: (() => void)[] = [];
@@ -131,6 +141,11 @@ export class Bus {
     void this.#heartbeat();
   }
 
+  /** Something is held aside from now on: who is told so only a second later may speak for all. */
+  tellAside(): void {
+    if (!this.#isAsideTold && !this.#isClosed) void this.#heartbeat();
+  }
+
   /** The connection is gone: what is published from now on will not be heard. */
   disconnected(): void {
     this.#fallSilent();
@@ -148,7 +163,7 @@ export class Bus {
       );
     } else if (kind === 'f') this.#parts.onFree(message.slice(2) as AddressId);
     else if (kind === 't') this.#parts.onTag(message.slice(2) as TagId);
-    else if (kind === 'h') this.#hearHeartbeat(first, Number(second));
+    else if (kind === 'h') this.#hearHeartbeat(first, Number(second), third === 'a');
     else if (kind === 'q') this.#hearQuestion(first, second, DRAIN);
     else if (kind === 'e') this.#hearQuestion(first, second, { erasedTo: Number(third) });
     else if (kind === 'a') this.#hearAnswer(first, second, message);
@@ -241,20 +256,22 @@ export class Bus {
   }
 
   async #heartbeat(): Promise<void> {
-    const { clock, line, instance } = this.#parts;
+    const { clock, line, instance, isAside } = this.#parts;
+    this.#isAsideTold = isAside?.() === true;
     this.#beat += 1;
     const beat = this.#beat;
+    const aside = this.#isAsideTold ? ' a' : '';
     this.#sent.set(beat, clock.monotonic());
     this.#sent.delete(beat - 16);
     try {
-      await line?.heartbeat(instance, `h ${instance} ${beat}`);
+      await line?.heartbeat(instance, `h ${instance} ${beat}${aside}`);
     } catch {
       // Not sent, so not heard: the proof grows old.
     }
   }
 
-  #hearHeartbeat(instance: string, beat: number): void {
-    this.#parts.onPeer(instance, 'here');
+  #hearHeartbeat(instance: string, beat: number, isAside: boolean): void {
+    this.#parts.onPeer(instance, isAside ? 'aside' : 'here');
     if (instance === this.#parts.instance) this.#hearOwn(beat);
   }
 
@@ -284,8 +301,11 @@ export class Bus {
 
   #hearQuestion(instance: string, request: string, question: Question): void {
     const asked = this.#asked.get(request);
-    if (instance !== this.#parts.instance) this.#answer(request, question);
-    else if (asked !== undefined) {
+    if (instance !== this.#parts.instance) {
+      // The answer speaks for what is held now; of what comes next they have to be told.
+      this.#isAsideTold = false;
+      this.#answer(request, question);
+    } else if (asked !== undefined) {
       asked.isHeard = true;
       asked.changed();
     }

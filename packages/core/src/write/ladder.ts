@@ -59,7 +59,7 @@ export interface LadderParts {
   /** Brings to L3 what it lacks of a key, for somebody who waits. */
   readonly flush: (id: AddressId) => Promise<FlushReport>;
   /** The outbox has what was acknowledged. */
-  readonly onHeld: () => void;
+  readonly onHeld: (receipt: Receipt) => void;
   /** The outbox is at its bound, or L2's memory is. */
   readonly onFull: (what: OutboxBound | 'l2') => void;
 }
@@ -126,7 +126,7 @@ export class Ladder {
     copies.move(id);
     try {
       const receipt = await this.underway.follow(work(ticket));
-      onHeld();
+      onHeld(receipt);
       return receipt;
     } finally {
       copies.leave(ticket);

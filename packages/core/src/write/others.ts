@@ -6,17 +6,25 @@
  * drained.
  *
  *   trusted   what L3 lacks is in the index, or in the outbox here.
- *   doubted   Redis is another one, or was emptied. Who was heard shortly before is awaited.
+ *   doubted   Redis is another one, or was emptied: who was heard shortly before is awaited. Or an
+ *             instance says that its journal alone holds something (*aside*): that one is.
  *
- * trusted → doubted: an epoch changes, and again with each further one · doubted → trusted: everybody
- * who lives, and everybody who is awaited, has drained since, and L3 answered for all of it.
+ * trusted → doubted: an epoch changes, or somebody says "aside", and again with each further one ·
+ * doubted → trusted: everybody who lives, and everybody who is awaited, has drained since, and L3
+ * answered for all of it.
  *
- * An instance that is awaited in vain for {@link AWAITED_MS} is given up: it died together with
- * Redis, and what it had not drained is lost, unless its journal has it. A process that has just
- * begun trusts the Redis that it finds, because it can't know who was heard before.
+ * An instance that is awaited in vain for {@link AWAITED_MS} is given up: it died, and what it had
+ * not drained is lost where Redis was too, unless its journal has it. A process that has just begun
+ * trusts the Redis that it finds, because it can't know who was heard before.
  */
 import type { Clock } from '../clock.ts';
-import { type Bus, DRAIN, type DrainAnswer, type Question } from '../coherence/bus.ts';
+import {
+  type Bus,
+  DRAIN,
+  type DrainAnswer,
+  type PeerState,
+  type Question,
+} from '../coherence/bus.ts';
 import { TierError } from '../errors.ts';
 import { DEAD_AFTER_MS, type SharedFleet } from '../tiers/fleet.ts';
 
@@ -57,8 +65,8 @@ export class Others {
     return this.#trusted === this.#epochs;
   }
 
-  /** Somebody said something. `leaving`: in good order, with nothing left to flush. */
-  heard(instance: string, state: 'here' | 'leaving'): void {
+  /** Somebody said something. */
+  heard(instance: string, state: PeerState): void {
     if (state === 'leaving') {
       this.#heard.delete(instance);
       this.#awaited.delete(instance);
@@ -66,7 +74,13 @@ export class Others {
     }
     const now = this.#parts.clock.monotonic();
     this.#heard.set(instance, now);
-    if (instance !== this.#parts.instance) return;
+    if (instance !== this.#parts.instance) {
+      if (state !== 'aside') return;
+      // Also where it is awaited: what it is asked for now may not have this.
+      this.#distrust();
+      this.#awaited.set(instance, now + AWAITED_MS);
+      return;
+    }
     for (const [id, at] of this.#heard) if (now - at > FORGOTTEN_MS) this.#heard.delete(id);
   }
 
@@ -75,13 +89,17 @@ export class Others {
    * is judged by the last moment at which this instance heard itself.
    */
   doubt(): void {
-    this.#epochs += 1;
+    this.#distrust();
     const { clock, instance } = this.#parts;
     const until = clock.monotonic() + AWAITED_MS;
     const last = this.#heard.get(instance) ?? Number.NEGATIVE_INFINITY;
     for (const [id, at] of this.#heard) {
       if (id !== instance && last - at < DEAD_AFTER_MS) this.#awaited.set(id, until);
     }
+  }
+
+  #distrust(): void {
+    this.#epochs += 1;
   }
 
   /** Asks each of them, for `ms` at most. Rejects where L2 does not say who they are. */

@@ -1,18 +1,23 @@
 /**
  * A flush and a sync say that Supabase has everything, or that they can not know: also when Redis
- * was emptied, so that its index names nothing of what was acknowledged before.
+ * was emptied, so that its index names nothing of what was acknowledged before, or full, so that it
+ * never did.
  */
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { systemClock } from '../../../src/index.ts';
+import { Directories } from '../journal/support.ts';
 import { eventually, Stage, turn, until } from '../support.ts';
 
+const directories = new Directories();
 let stage: Stage;
 beforeAll(async () => {
   stage = await Stage.start();
 });
 afterEach(async () => {
   await stage.revive();
+  await stage.redis.config('SET', 'maxmemory', '0');
   await stage.closeInstances();
+  directories.removeAll();
 });
 afterAll(async () => {
   await stage[Symbol.asyncDispose]();
@@ -99,6 +104,31 @@ it('G1: once everybody has drained into the new Redis, who falls silent later is
   way.cut();
   expect(await a.cache.scope('call', call).flush()).toMatchObject(SURE);
   expect(a.cache.stats().bus.published - asked).toBeLessThanOrEqual(1);
+});
+
+it('G1: what the journal of another instance alone holds, because Redis is full, is not overlooked by a flush', async () => {
+  const way = await stage.proxyToSupabase();
+  const a = await stage.ready();
+  const b = await stage.ready({
+    l3: { url: way.url, timeout: 300 },
+    journal: { dir: directories.make() },
+    sync: { interval: '1h' },
+  });
+  const call = stage.key('call');
+  const scope = a.cache.scope('call', call);
+  expect(await scope.flush()).toMatchObject(SURE);
+  const { published } = a.cache.stats().bus;
+  await stage.redis.config('SET', 'maxmemory', '1');
+  way.cut();
+  expect(await b.records.set(call, { n: 1 })).toMatchObject({ held: ['journal'] });
+  expect(await b.logs.append(call, turn('1'))).toMatchObject({ held: ['journal'] });
+  expect(b.cache.stats().tiers.l2.breaker.state).toBe('CLOSED');
+  expect(await scope.flush(), 'its writer can not flush it').toMatchObject({ unknown: true });
+  way.heal();
+  await eventually(async () => expect(await scope.flush()).toMatchObject(SURE));
+  expect(await stage.row(call)).toMatchObject({ value: { n: 1 } });
+  expect(await stage.items(call)).toHaveLength(1);
+  expect(a.cache.stats().bus.published, 'the writer was asked').toBeGreaterThan(published);
 });
 
 it('G1: what only another build can read is waiting for Supabase, and nobody else says that nothing is', async () => {

@@ -22,7 +22,9 @@ class Line {
   readonly near: Map<AddressId, Copy> = new Map();
   readonly copies: Copies;
   readonly bus: Bus;
+  readonly heartbeats: string[] = [];
   isDeaf = false;
+  isAside = false;
   gaps = 0;
 
   constructor() {
@@ -43,7 +45,10 @@ class Line {
       instance: 'i',
       gapMs: GAP_MS,
       line: {
-        heartbeat: (_, message) => say(message),
+        heartbeat: (_, message) => {
+          this.heartbeats.push(message);
+          return say(message);
+        },
         publish: (message) => say(message).then(() => 1),
       },
       onKey: () => {},
@@ -57,6 +62,7 @@ class Line {
       onReceived: () => {},
       onPublished: () => {},
       onPeer: () => {},
+      isAside: () => this.isAside,
       onQuestion: async () => ({ flushed: 0, refused: 0, failed: 0 }),
     });
     this.bus.start();
@@ -94,4 +100,23 @@ it('G3: a bus that has heard nothing for gapTtl proves nothing: L1 is not served
   await line.time.pass(1001);
   expect(line.bus.alive, 'proven again').toBe(true);
   await line.bus.close();
+});
+
+it('G1: what is held aside is told at once, and again once somebody was answered without it', async () => {
+  const line = new Line();
+  await line.time.pass(10);
+  line.heartbeats.length = 0;
+  line.isAside = true;
+  line.bus.tellAside();
+  line.bus.tellAside();
+  expect(line.heartbeats).toEqual(['h i 2 a']);
+  line.bus.hear('q other 1');
+  line.bus.tellAside();
+  expect(line.heartbeats).toEqual(['h i 2 a', 'h i 3 a']);
+  line.isAside = false;
+  await line.time.pass(1000);
+  expect(line.heartbeats.at(-1)).toBe('h i 4');
+  line.bus.stop();
+  line.bus.tellAside();
+  expect(line.heartbeats).toHaveLength(3);
 });

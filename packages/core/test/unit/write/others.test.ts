@@ -127,3 +127,36 @@ it('G1: a Redis that changes while they answer is doubted still', async () => {
   expect((await drained).hasAll).toBe(true);
   expect(fleet.others.isTrusted).toBe(false);
 });
+
+it('G1: who says that nobody else knows of what it holds is asked, until it has drained', async () => {
+  const fleet = new Fleet();
+  fleet.known = ['self', 'other'];
+  fleet.others.heard('other', 'aside');
+  expect([await fleet.isWhole(), fleet.questions], 'it does not answer').toEqual([false, 1]);
+  fleet.answers = { other: { ...DRAINED, failed: 1 } };
+  expect(await fleet.isWhole(), 'Supabase did not answer it').toBe(false);
+  fleet.answers = { other: DRAINED };
+  fleet.others.heard('other', 'aside');
+  expect([await fleet.isWhole(), fleet.questions]).toEqual([true, 3]);
+  fleet.others.heard('other', 'here');
+  expect([await fleet.isWhole(), fleet.questions], 'it has nothing more').toEqual([true, 3]);
+  fleet.others.heard('other', 'aside');
+  fleet.others.heard('other', 'leaving');
+  expect(await fleet.isWhole()).toBe(true);
+});
+
+it('G1: who falls silent with what its journal alone holds is waited for half a minute', async () => {
+  const fleet = new Fleet();
+  fleet.known = ['self', 'other'];
+  fleet.others.heard('other', 'aside');
+  fleet.known = ['self'];
+  expect(await fleet.isWhole()).toBe(false);
+  await fleet.time.pass(30_001);
+  expect(await fleet.isWhole()).toBe(true);
+});
+
+it('what this instance itself holds aside is its own to flush', async () => {
+  const fleet = new Fleet();
+  fleet.others.heard('self', 'aside');
+  expect([await fleet.isWhole(), fleet.questions]).toEqual([true, 0]);
+});
