@@ -251,7 +251,8 @@ export class Cache {
   /**
    * Resolves when calls can be answered: L3 is there, L2 is there or bypassed. Rejects with
    * `ConfigError` for a wrong password or key, missing migrations, or a mapped table that is not as
-   * its namespace says; with `UnavailableError` while L3 is away.
+   * its namespace says; with `UnavailableError` while L3 is away, or has not taken all that was in
+   * the journal: it can be called again.
    */
   async ready(): Promise<void> {
     await this.#instance.opening.ready();

@@ -109,7 +109,7 @@ export interface CompressionOptions {
 
 /** Guards L3 while L2 is away, or the outbox full. */
 export interface BulkheadOptions {
-  /** Reads of L3 under way at once. Default 16. */
+  /** Reads of L3 under way at once, and as many reads and swaps of each kind by writers. Default 16. */
   readonly concurrency?: number | undefined;
   /** Keys that may wait to be read, and writes to be sent; beyond it they are rejected as overloaded. Default 1,000. */
   readonly queue?: number | undefined;

@@ -5,7 +5,7 @@
  * item, the version of the one named first stands, so callers name L3's knowledge first, then
  * L2's, then the outbox's. Items at or below the highest deletion are gone.
  */
-import { compareItems, type LogWrite, type ValueWrite } from './entry.ts';
+import { compareItems, type ItemStamp, type LogWrite, type ValueWrite } from './entry.ts';
 import type { AddressId } from './key.ts';
 import { compareStamps, type Stamp } from './version.ts';
 
@@ -24,7 +24,7 @@ export interface Floor {
   /** What was to be confirmed of a value, up to this stamp, is no floor any more. */
   confirmed(id: AddressId, stamp: Stamp): void;
   /** The same of these items of a log, and its deletion up to `erasedTo`. */
-  itemsConfirmed(id: AddressId, itemIds: Iterable<string>, erasedTo: number): void;
+  itemsConfirmed(id: AddressId, items: Iterable<ItemStamp>, erasedTo: number): void;
 }
 
 export function unite(first: Known | undefined, second: Known | undefined): Known | undefined {

@@ -176,12 +176,8 @@ export class Lookup {
 
   #release(gone: Known): void {
     const { floor } = this.#parts;
-    const { id } = gone.address;
-    if (gone.kind === 'value') floor.confirmed(id, gone);
-    else {
-      const ids = gone.items.map((item) => item.id);
-      floor.itemsConfirmed(id, ids, gone.erasedTo);
-    }
+    if (gone.kind === 'value') floor.confirmed(gone.address.id, gone);
+    else floor.itemsConfirmed(gone.address.id, gone.items, gone.erasedTo);
   }
 
   /** Whether an L2 entry may be answered without asking L3. */

@@ -84,7 +84,8 @@ export const RULES: Readonly<Record<ShownRule, Rule>> = {
   cut: {
     why: 'Where L2 has no entry, an older write that arrives late would be taken for the newest.',
     faults: ['late', 'down'],
-    schedules: 32,
+    schedules: 20,
+    from: 60,
   },
   'cut-rises-on-release': {
     why: 'A read that missed before a release and fills after it would bring back what was there before.',
@@ -236,7 +237,8 @@ export const RULES: Readonly<Record<ShownRule, Rule>> = {
   'l1-only-where-held': {
     why: 'L2 confirms that it was told of a write through L3, also where it has something newer: that is no leave to keep a copy.',
     faults: ['cut', 'regress'],
-    schedules: 96,
+    schedules: 20,
+    from: 92,
   },
   'own-write-counts-as-heard': {
     why: 'Of two own writes under way at once, the older may be acknowledged last: its copy must not stand in for the newer.',

@@ -86,8 +86,8 @@ it('G2: of a log what L3 has had is gone, and what it was given meanwhile stays,
   outbox.holdItems(KEY, undefined, [flushed], 'unsynced', 0);
   const row = { kind: 'log', address: KEY, items: [kept], erasedTo: 0, scope: undefined } as const;
   const items = await read(row, () => {
-    outbox.itemsInL3(KEY.id, [flushed], 0);
-    outbox.itemsConfirmed(KEY.id, ['flushed'], 0);
+    outbox.itemsInL3(KEY.id, [{ ...flushed, sent: flushed.version }], 0);
+    outbox.itemsConfirmed(KEY.id, [flushed], 0);
     outbox.holdItems(KEY, undefined, [added], 'unsynced', 0);
   });
   expect(items).toEqual(['kept', 'flushed', 'added']);
