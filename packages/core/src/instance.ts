@@ -206,6 +206,7 @@ export class Instance {
         metrics.bus.published += 1;
       },
       onPeer: (instance, state) => this.#hooks.onPeer?.(instance, state),
+      onDeaf: () => this.shared?.tier.resubscribe(),
       isAside: () => this.#hooks.isAside?.() === true,
       onQuestion: (question) => this.#hooks.onQuestion(question),
     });

@@ -28,6 +28,8 @@ import type { Stamp } from '../model/version.ts';
 import type { SharedFleet } from '../tiers/fleet.ts';
 
 export const HEARTBEAT_MS = 1000;
+/** So many heartbeats in a row that were sent and not heard. */
+const DEAF_BEATS = 3;
 
 /** What the others are asked for: to drain, and after an erasure to expunge what was erased. */
 export interface Question {
@@ -76,6 +78,8 @@ export interface BusParts {
   readonly onPublished: () => void;
   /** An instance was heard, this one included. */
   readonly onPeer: (instance: string, state: PeerState) => void;
+  /** Heartbeats are sent, and none is heard: what is subscribed to is to be subscribed to anew. */
+  readonly onDeaf?: () => void;
   /** The journal of this instance alone holds something. */
   readonly isAside?: () => boolean;
   /** Another instance asks. */
@@ -100,6 +104,8 @@ export class Bus {
   #isClosed = false;
   /** Said by the last heartbeat, and asked about by nobody since. */
   #isAsideTold = false;
+  #isSent = false;
+  #deafBeats = 0;
   #stop: (() => void) | undefined;
   readonly #answering = new Set<Promise<void>>();
   #waiting: (() => void)[] = [];
@@ -251,8 +257,20 @@ export class Bus {
 
   #tick(): void {
     if (!this.alive && !this.#silent) this.#fallSilent();
+    this.#listen();
     void this.#heartbeat();
     this.#stop = this.#parts.clock.after(HEARTBEAT_MS, () => this.#tick());
+  }
+
+  /**
+   * A subscription can end and its connection stay: a line that was cut without a word, or a slot
+   * that left its node and came back, whose channels the server lets go of.
+   */
+  #listen(): void {
+    this.#deafBeats = this.#silent && this.#isSent ? this.#deafBeats + 1 : 0;
+    if (this.#deafBeats < DEAF_BEATS) return;
+    this.#deafBeats = 0;
+    this.#parts.onDeaf?.();
   }
 
   async #heartbeat(): Promise<void> {
@@ -265,7 +283,9 @@ export class Bus {
     this.#sent.delete(beat - 16);
     try {
       await line?.heartbeat(instance, `h ${instance} ${beat}${aside}`);
+      this.#isSent = line !== undefined;
     } catch {
+      this.#isSent = false;
       // Not sent, so not heard: the proof grows old.
     }
   }

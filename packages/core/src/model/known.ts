@@ -45,6 +45,14 @@ function uniteLogs(first: LogWrite, second: LogWrite): LogWrite {
   return { ...first, items, erasedTo, scope: first.scope ?? second.scope };
 }
 
+/** As {@link unite}; but of an item that both have, the one that was said last. */
+export function uniteNewest(first: LogWrite | undefined, second: LogWrite): LogWrite {
+  if (first === undefined) return second;
+  const versions = new Map(second.items.map(({ id, version }) => [id, version]));
+  const items = first.items.filter(({ id, version }) => version >= (versions.get(id) ?? 0));
+  return uniteLogs({ ...first, items }, second);
+}
+
 /** The highest version in it; 0 where nothing is known. */
 export function versionOf(known: Known | undefined): number {
   if (known === undefined) return 0;

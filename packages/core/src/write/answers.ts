@@ -61,7 +61,8 @@ export function releasesOfValue(
       return [{ tell: 'purge', id, version, done: forget }];
     case 'erased':
       removeCopy(id);
-      outbox.judged(id, write);
+      // No floor any more, also where L2 can't be told: a read finds that L3 lacks it.
+      outbox.valueInL3(id, write);
       return [{ tell: 'purge', id, version, done: forget }];
     case 'refused':
       outbox.park(id, write, reply.unsent !== true);
@@ -83,14 +84,14 @@ export function releasesOfLog(
   const dead = new Set(reply.status === 'erased' ? reply.dead : []);
   const droppedIds = new Set(reply.dropped);
   const dropped = write.items.filter((item) => droppedIds.has(item.id));
-  outbox.judged(id, [...write.items.filter((item) => dead.has(item.id)), ...dropped]);
   const named = write.items.map((item, index) => ({
     id: item.id,
     version: reply.versions[index] ?? item.version,
     sent: item.version,
   }));
   const items = named.filter((item) => !dead.has(item.id) && !droppedIds.has(item.id));
-  outbox.itemsInL3(id, items, write.erasedTo);
+  // Those that L3 erased, or dropped, too: they are no floor any more, though L2 be told later.
+  outbox.itemsInL3(id, named, write.erasedTo);
   // What L3 has erased, whoever did it: a whole entry, or the outbox, would go on showing it.
   const { erasedTo, others } = reply;
   const gone = dropped.map((item) => ({ id: item.id, version: 0 }));

@@ -19,7 +19,7 @@ import PQueue from 'p-queue';
 import type { Clock } from '../clock.ts';
 import type { LogItem, LogWrite, ValueWrite } from '../model/entry.ts';
 import { type Address, type AddressId, addressOfId } from '../model/key.ts';
-import { isLive, unite } from '../model/known.ts';
+import { isLive, uniteNewest } from '../model/known.ts';
 import type { DurableLetters } from '../tiers/letters.ts';
 import type { DurableTier, SharedEntry, SharedTier } from '../tiers/tier.ts';
 import { type AnswerParts, type Row, releasesOfLog, releasesOfValue } from './answers.ts';
@@ -165,8 +165,8 @@ export class Flusher {
         values.push({ id, write: entry.write, unproven: entry.unproven });
       }
       const theirs = entry?.kind === 'log' ? lackedByL3(entry) : undefined;
-      const log = unite(theirs, own?.kind === 'log' ? own : undefined);
-      if (log?.kind === 'log') logs.push({ id, write: log, unproven: false });
+      const log = own?.kind === 'log' ? uniteNewest(theirs, own) : theirs;
+      if (log !== undefined) logs.push({ id, write: log, unproven: false });
     }
     return { values, logs };
   }

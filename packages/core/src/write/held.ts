@@ -70,7 +70,8 @@ export function heldAs(held: HeldLog, { id, version }: ItemStamp): HeldItem | un
 }
 
 /**
- * Of an id that is held already the first words stay, unless it was said again after a deletion.
+ * Of an id that is held already the first words stay. Under a higher version it was new to L2: its
+ * log was deleted, whoever did it, or L2 had lost its data; the words that are said then stand.
  * Answers how much heavier the log is.
  */
 export function holdItem(held: HeldLog, next: HeldItem): number {
@@ -86,6 +87,32 @@ export function holdItem(held: HeldLog, next: HeldItem): number {
   const more = weightOf(next.item) - (there === undefined ? 0 : weightOf(there.item));
   held.bytes += more;
   return more;
+}
+
+/** An item that L3 has: the version that it was sent under, and the one that it is known under. */
+export type KnownItem = ItemStamp & { readonly sent: number };
+
+/** The same, with all that it says: what was said under the id up to this version is in L3. */
+interface BelievedItem extends ItemStamp {
+  readonly inL3: number;
+}
+
+/**
+ * What L3's word means where this process knows of a deletion: if L3 has not heard of that, what it
+ * has under an id that was said again is the item before.
+ */
+export function believed(items: readonly KnownItem[], erasedTo: number): readonly BelievedItem[] {
+  return items
+    .filter(({ version, sent }) => version > erasedTo || sent <= erasedTo)
+    .map(({ id, version, sent }) => ({ id, version: Math.max(version, sent), inL3: version }));
+}
+
+/** Not an item that was said later: of that L3's word was not. */
+export function markSynced(held: HeldLog, { id, version, inL3 }: BelievedItem): void {
+  const there = held.items.get(id);
+  if (there === undefined || there.item.version > version) return;
+  there.item = { ...there.item, version: inL3 };
+  there.state = 'synced';
 }
 
 export function hasState(held: Held, state: HeldState): boolean {

@@ -5,6 +5,7 @@
  * a command executed late add nothing. L2 may raise versions that would not sort last, and L3
  * keeps the version that an id came with first; the receipt carries what was answered.
  */
+import { TierError } from '../errors.ts';
 import type { LogItem, LogWrite } from '../model/entry.ts';
 import type { Address, Scope } from '../model/key.ts';
 import { versionOf } from '../model/known.ts';
@@ -125,7 +126,11 @@ class AppendClimb implements Climb<LogWrite> {
     const [reply] = await shared.append([{ write: this.#write, create }]);
     if (reply?.status !== 'held') return ofPut(reply, this.#write);
     // L2 had not been told of a deletion that went around it: what it has under this id is dead.
-    if (reply.versions.some((version) => version <= erasedTo)) return { status: 'next' };
+    if (reply.versions.some((version) => version <= erasedTo)) {
+      // Others of them it may have taken.
+      const message = 'Redis had not been told of a deletion of this log';
+      throw new TierError(message, 'refused', { outcome: 'unknown' });
+    }
     return { status: 'held', value: this.#under(reply.versions) };
   }
 

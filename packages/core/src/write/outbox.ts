@@ -23,6 +23,7 @@ import type { Address, AddressId, Scope } from '../model/key.ts';
 import type { Floor, Known } from '../model/known.ts';
 import { compareStamps, type Stamp } from '../model/version.ts';
 import {
+  believed,
   ENTRY_OVERHEAD_BYTES,
   emptyLog,
   type Held,
@@ -32,7 +33,9 @@ import {
   heldAs,
   holdItem,
   isParkedAt,
+  type KnownItem,
   knownOf,
+  markSynced,
   partOf,
   unparkAll,
   weightOf,
@@ -246,26 +249,14 @@ export class Outbox implements Floor {
     return true;
   }
 
-  /**
-   * L3 has these items, which were sent under one version and are known there under another, and
-   * the deletion up to `erasedTo`. It says nothing of an item that took such a one's place since.
-   */
-  itemsInL3(
-    id: AddressId,
-    items: readonly (ItemStamp & { readonly sent: number })[],
-    erasedTo: number,
-  ): void {
-    const done = items.map((item) => ({ id: item.id, version: Math.max(item.version, item.sent) }));
-    this.#outcomes?.itemsDone(id, done);
+  /** L3 has these items, and the deletion up to `erasedTo`; see {@link believed}. */
+  itemsInL3(id: AddressId, items: readonly KnownItem[], erasedTo: number): void {
+    const known = believed(items, this.erasedTo(id));
+    this.#outcomes?.itemsDone(id, known);
     this.#outcomes?.erasureDone(id, erasedTo);
     const held = this.#held.get(id);
     if (held?.kind !== 'log') return;
-    for (const { version, sent, ...named } of items) {
-      const there = held.items.get(named.id);
-      if (there?.item.version !== sent && there?.item.version !== version) continue;
-      there.item = { ...there.item, version };
-      there.state = 'synced';
-    }
+    for (const item of known) markSynced(held, item);
     if (erasedTo >= held.erasedTo) held.erasure = 'synced';
   }
 

@@ -91,10 +91,13 @@ export class Instance implements AsyncDisposable {
 
   /** Its breaker is closed, and its bus is proven alive: L1 may be served. */
   async healthy(): Promise<void> {
-    await until(() => {
+    const well = { breaker: 'CLOSED', isBusAlive: true };
+    await eventually(() => {
       const { tiers, bus } = this.cache.stats();
-      return tiers.l2.breaker.state === 'CLOSED' && bus.connected;
-    }, 'a closed breaker and a living bus');
+      const now = { breaker: tiers.l2.breaker.state, isBusAlive: bus.connected };
+      // With what it has said last, so that a failure explains itself.
+      expect({ ...now, said: this.events.slice(-20) }).toMatchObject(well);
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -8,8 +8,9 @@
 import type { LogWrite, ValueWrite } from '../../src/model/entry.ts';
 import type { Address } from '../../src/model/key.ts';
 import { addressOfId } from '../../src/model/key.ts';
-import { unite } from '../../src/model/known.ts';
+import { uniteNewest } from '../../src/model/known.ts';
 import type { InsertReply, SharedEntry, SharedLog } from '../../src/tiers/tier.ts';
+import type { KnownItem } from '../../src/write/held.ts';
 import { short } from './history.ts';
 import type { Instance } from './instance.ts';
 import { LOST } from './network.ts';
@@ -68,8 +69,8 @@ function* flushAlone(p: Instance, address: Address, via: Via, adopt: boolean): T
     isComplete &&= isFlushed;
   }
   const theirs = entry?.kind === 'log' ? lackedByL3(entry) : undefined;
-  const log = unite(theirs, own?.kind === 'log' ? own : undefined);
-  if (log?.kind === 'log') {
+  const log = own?.kind === 'log' ? uniteNewest(theirs, own) : theirs;
+  if (log !== undefined) {
     const isFlushed = yield* flushLog(p, log, via);
     isComplete &&= isFlushed;
   }
@@ -122,10 +123,10 @@ function* flushLog(p: Instance, write: LogWrite, via: Via): Task<boolean> {
   const reply = yield* p.askDurable(() => supabase.model.insert({ write, mark }));
   if (reply === LOST) return false;
   if (reply.status !== 'applied' && reply.status !== 'erased') return false;
-  const { items, dead } = named(write, reply);
+  const { all, items, dead } = named(write, reply);
   const text = (): string => items.map((item) => `${item.id}@${short(item.version)}`).join(' ');
   p.say(() => `flushes ${address.key} ${text()} erased to ${short(erasedTo)}: ${reply.status}`);
-  outbox.itemsInL3(id, items, erasedTo);
+  outbox.itemsInL3(id, all, erasedTo);
   if (!world.rule('outbox-kept-until-own-settle')) outbox.itemsConfirmed(id, items, erasedTo);
   // What L3 has erased, whoever did it: a whole entry would go on showing it.
   const erased = world.rule('erased-stays-erased') ? reply.erasedTo : erasedTo;
@@ -150,27 +151,25 @@ function* flushLog(p: Instance, write: LogWrite, via: Via): Task<boolean> {
   return true;
 }
 
-/** What L3 holds of the items, under which versions; and the highest version of the dead ones. */
+/** What L3 says of the items; those that it holds, and the highest version of the dead ones. */
 function named(
   write: LogWrite,
   reply: Extract<InsertReply, { readonly versions: readonly number[] }>,
 ): {
-  readonly items: readonly {
-    readonly id: string;
-    readonly version: number;
-    readonly sent: number;
-  }[];
+  readonly all: readonly KnownItem[];
+  readonly items: readonly KnownItem[];
   readonly dead: number;
 } {
   const gone = new Set(reply.status === 'erased' ? reply.dead : []);
-  const items = write.items
-    .map(({ id, version: sent }, index) => ({ id, version: reply.versions[index] ?? sent, sent }))
-    .filter((item) => !gone.has(item.id));
+  const all = write.items.map(({ id, version: sent }, index) => {
+    return { id, version: reply.versions[index] ?? sent, sent };
+  });
+  const items = all.filter((item) => !gone.has(item.id));
   const dead = write.items.reduce(
     (highest, item) => (gone.has(item.id) ? Math.max(highest, item.version) : highest),
     0,
   );
-  return { items, dead };
+  return { all, items, dead };
 }
 
 /** True where L2 confirmed. */

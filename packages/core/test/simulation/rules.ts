@@ -236,9 +236,9 @@ export const RULES: Readonly<Record<ShownRule, Rule>> = {
   },
   'l1-only-where-held': {
     why: 'L2 confirms that it was told of a write through L3, also where it has something newer: that is no leave to keep a copy.',
-    faults: ['cut', 'regress'],
+    faults: ['hiccup', 'cut'],
     schedules: 20,
-    from: 92,
+    from: 390,
   },
   'own-write-counts-as-heard': {
     why: 'Of two own writes under way at once, the older may be acknowledged last: its copy must not stand in for the newer.',

@@ -144,6 +144,11 @@ export class RedisTier implements tier.SharedTier {
     this.#bus.reconnect();
   }
 
+  /** The connections that listen go, and others are made. */
+  resubscribe(): void {
+    this.#bus.reconnect();
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.#upstream.close(), this.#bus.close()]);
   }

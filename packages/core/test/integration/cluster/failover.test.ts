@@ -140,6 +140,23 @@ it('G3: while one node can not be heard, L1 is not served, however well the othe
   await a.healthy();
 });
 
+it('G3: where a slot left its node and came back, which lets go of who listened to it, the bus is made anew', async () => {
+  const [a, b] = await stage.two();
+  const { master } = await stage.pair();
+  const [key = ''] = await stage.keysOn(master, 1);
+  const slot = slotOfKey('counts', key);
+  await a.records.set(key, { n: 1 });
+  await eventually(async () => {
+    expect(await b.records.lookup(key)).toMatchObject({ tier: 'l1', value: { n: 1 } });
+  });
+  // The connections stay, and nobody says that they are deaf.
+  await master.command(`CLUSTER DELSLOTS ${slot}`);
+  await master.command(`CLUSTER ADDSLOTS ${slot}`);
+  await a.records.set(key, { n: 2 });
+  await eventually(async () => expect(await b.records.get(key)).toEqual({ n: 2 }));
+  await stage.calm([a, b]);
+});
+
 it('G1, G3: one of three masters comes back empty: its writer drains, and the other nodes lose nothing', async () => {
   const [a, b] = await stage.two();
   const { master } = await stage.pair();

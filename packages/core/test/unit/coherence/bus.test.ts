@@ -26,6 +26,7 @@ class Line {
   isDeaf = false;
   isAside = false;
   gaps = 0;
+  subscriptions = 1;
 
   constructor() {
     const clock = this.time.clock(0, () => true);
@@ -62,6 +63,10 @@ class Line {
       onReceived: () => {},
       onPublished: () => {},
       onPeer: () => {},
+      onDeaf: () => {
+        this.subscriptions += 1;
+        this.bus.subscribed();
+      },
       isAside: () => this.isAside,
       onQuestion: async () => ({ flushed: 0, refused: 0, failed: 0 }),
     });
@@ -99,6 +104,24 @@ it('G3: a bus that has heard nothing for gapTtl proves nothing: L1 is not served
   line.isDeaf = false;
   await line.time.pass(1001);
   expect(line.bus.alive, 'proven again').toBe(true);
+  await line.bus.close();
+});
+
+it('a bus whose heartbeats are sent and not heard subscribes anew, now and then, until it hears', async () => {
+  const line = new Line();
+  await line.time.pass(10);
+  line.isDeaf = true;
+  await line.time.pass(GAP_MS);
+  expect(line.subscriptions, 'not while it is proven').toBe(1);
+  await line.time.pass(6000);
+  expect(line.subscriptions).toBeGreaterThan(1);
+  expect(line.subscriptions).toBeLessThan(4);
+  line.isDeaf = false;
+  await line.time.pass(3001);
+  expect(line.bus.alive).toBe(true);
+  const { subscriptions } = line;
+  await line.time.pass(3 * GAP_MS);
+  expect(line.subscriptions).toBe(subscriptions);
   await line.bus.close();
 });
 

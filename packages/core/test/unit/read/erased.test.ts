@@ -1,11 +1,13 @@
 /** What L3 had and has no more is no floor; what happens while it is being asked stays. */
 import { expect, it } from 'vitest';
 import { Copies } from '../../../src/coherence/copies.ts';
+import { EventHub } from '../../../src/events.ts';
 import { systemClock } from '../../../src/index.ts';
 import type { LogItem, ValueWrite } from '../../../src/model/entry.ts';
 import { address } from '../../../src/model/key.ts';
 import type { Known } from '../../../src/model/known.ts';
 import { Lookup, type Space } from '../../../src/read/lookup.ts';
+import { releasesOfValue } from '../../../src/write/answers.ts';
 import { Outbox } from '../../../src/write/outbox.ts';
 
 const KEY = address('things', 'k');
@@ -58,6 +60,20 @@ it('G8: what L3 had before it was asked, and lacks when it answers, is neither r
   outbox.holdValue(valueAt(1), 'synced', 0);
   expect(await read(undefined, () => {})).toBeUndefined();
   expect(outbox.size).toBe(0);
+});
+
+it('G8: what L3 answers erased is no floor, although L2 can not be told', async () => {
+  const { outbox, read } = reading('value');
+  outbox.holdValue(valueAt(1), 'unsynced', 0);
+  const parts = {
+    outbox,
+    events: new EventHub(),
+    observe: () => {},
+    removeCopy: () => {},
+  };
+  const row = { id: KEY.id, write: valueAt(1), unproven: false };
+  releasesOfValue(parts, row, { status: 'erased' });
+  expect(await read(undefined, () => {})).toBeUndefined();
 });
 
 it('G2: a set while L3 is being asked stays, although what it replaced is gone', async () => {

@@ -1,4 +1,4 @@
-/** What the outbox hears about writes that Supabase refused. */
+/** What the outbox makes of what Supabase says. */
 import { expect, it } from 'vitest';
 import { address } from '../../../src/model/key.ts';
 import { Outbox } from '../../../src/write/outbox.ts';
@@ -30,4 +30,20 @@ it('what was never refused is not sent because the bus speaks of it', () => {
   const outbox = outboxWith('2');
   outbox.heard(LOG.id, { version: 1, intent: 0 });
   expect(outbox.takeAnswered()).toEqual([]);
+});
+
+it('G1: what Supabase has of an item from before a deletion that it has not heard of is not that item', () => {
+  const outbox = new Outbox({ maxPending: 10, maxBytes: 10_000 });
+  outbox.holdItems(LOG, undefined, [item('1', 1)], 'unsynced', 0);
+  outbox.holdErasure(LOG, undefined, 3, 'unsynced', 0);
+  outbox.holdItems(LOG, undefined, [item('1', 5)], 'unsynced', 0);
+  outbox.itemsInL3(LOG.id, [{ id: '1', version: 1, sent: 5 }], 0);
+  expect(outbox.toFlush(LOG.id)).toMatchObject({ erasedTo: 3, items: [{ id: '1', version: 5 }] });
+});
+
+it('an item that Supabase has under the version that L2 raised it to is flushed', () => {
+  const outbox = new Outbox({ maxPending: 10, maxBytes: 10_000 });
+  outbox.holdItems(LOG, undefined, [item('1', 1)], 'unsynced', 0);
+  outbox.itemsInL3(LOG.id, [{ id: '1', version: 2, sent: 2 }], 0);
+  expect(outbox.unsynced()).toEqual([]);
 });
