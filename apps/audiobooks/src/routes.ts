@@ -66,7 +66,6 @@ const move = writes.put('/progress/{userId}/{documentId}', {
 
 export function routes(shelf: Shelf, popularity: Popularity, clock: Clock): Router {
   const router = createRouter();
-
   router.openapi(list, async (c) => {
     const { id } = found(await shelf.book(c.req.valid('param').id), 'book');
     const { value, tier, freshness } = await shelf.list(id, c.req.valid('query').voice);

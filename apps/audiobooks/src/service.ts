@@ -7,7 +7,7 @@ import { createClient } from '@supabase/supabase-js';
 import { pino } from 'pino';
 import { openLibrary } from './library.ts';
 import { routes } from './routes.ts';
-import { MAKING, openShelf } from './shelf.ts';
+import { openShelf } from './shelf.ts';
 
 export interface OpenOptions {
   readonly env: ServiceEnvironment;
@@ -22,7 +22,8 @@ export interface OpenOptions {
 
 /** A clip is kept as long as what says where it is; some minutes of samples. */
 const POLICY = { ttls: { audiobook: '7d' }, maxClipBytes: 16 * 1024 * 1024 } as const;
-const SPEECH = { format: 'wav', policy: POLICY, firstByteTimeout: MAKING } as const;
+/** A voice that never begins is found silent before who waits for it is refused. */
+const SPEECH = { format: 'wav', policy: POLICY, firstByteTimeout: '50s' } as const;
 
 /** Rejects with `ConfigError`, in one line, for what can't be used. */
 export async function openAudiobooks(options: OpenOptions) {

@@ -42,7 +42,7 @@ export interface ShelfParts extends Pick<ServiceParts, 'cache' | 'clock'> {
 }
 
 /** A voice that speaks for everybody, one text at a time, takes its time. */
-export const MAKING = '60s';
+const MAKING = '60s';
 
 export function openShelf({ cache, library, speech, provider, clock }: ShelfParts) {
   const invalidations = new Invalidations(cache, clock);

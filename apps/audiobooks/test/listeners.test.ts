@@ -260,10 +260,12 @@ test('source "Mejora 1, pre-generación": of a popular book the next segments ar
   expect(segmentsIn(list)).toEqual([1, 2, 3, 4]);
 });
 
-test('a segment that one player fetches in many ranges, asks about and has already, is one hearing', async () => {
+test('a segment that one player tries with two bytes, fetches in many ranges, asks about and has already, is one hearing', async () => {
   const { id, documentId } = await stage.book(a);
   const path = `/tts/audio/${idsIn(await make(a, id, [1]))[0]}`;
   const hear = (range: string) => ask(a, 'GET', path, undefined, { range });
+  const probe = await hear('bytes=0-1');
+  expect([probe.status, a.app.popularity.scoreOf(documentId)]).toEqual([206, 0]);
   const first = await hear('bytes=0-4409');
   for (let from = 4410; from < 44_100; from += 4410) {
     expect((await hear(`bytes=${from}-${from + 4409}`)).status).toBe(206);

@@ -2,7 +2,7 @@
 import { eventually, startProxy } from '@cache/testing';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
-import { AheadClock, ask, FakeVoice, idsIn, make, Stage } from './support.ts';
+import { ADMIN, AheadClock, ask, FakeVoice, idsIn, make, Stage } from './support.ts';
 
 let stage: Stage;
 beforeAll(async () => {
@@ -60,6 +60,27 @@ test('a voice that falls silent is 504 with Retry-After on both routes that spea
       '/tts/audio/{id}': { get: { responses: { 416: {}, 504: {} } } },
     },
   });
+});
+
+test('a voice that never begins is 504 with Retry-After before its minute is over, and in the metrics of speech', async () => {
+  const clock = new AheadClock();
+  const provider = new FakeVoice();
+  const service = await stage.open({ clock, provider });
+  const { id } = await stage.book(service);
+  provider.hold = new Promise(() => {});
+  const making = make(service, id, [1]);
+  await eventually(async () => expect(provider.spoken).toHaveLength(1));
+  await settled();
+  clock.advance(55_000);
+  const authorization = `Bearer ${ADMIN}`;
+  await eventually(async () => {
+    const metrics = await fetch(`${service.url}/metrics`, { headers: { authorization } });
+    const lines = (await metrics.text()).split('\n');
+    const counted = lines.filter((line) => line.startsWith('audio_cache_syntheses_total'));
+    expect(counted).toEqual(['audio_cache_syntheses_total{result="silent"} 1']);
+  });
+  const made = await making;
+  expect([made.status, made.headers.get('retry-after')]).toEqual([504, '1']);
 });
 
 test('a Supabase that stands still is not waited for longer than ten seconds by whoever hears an audio: 503', async () => {

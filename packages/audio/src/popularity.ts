@@ -27,10 +27,15 @@ const MOST_BOOKS = 1000;
 const MOST_WAITING = 100;
 const AHEAD = 3;
 
-/** Whether an answer is heard from its beginning: further ranges, HEAD and 304 are none. */
+/**
+ * Whether an answer is heard from its beginning: further ranges, HEAD and 304 are none, nor are the
+ * first two bytes of a clip, with which players try whether there are ranges.
+ */
 export function isHearing({ method }: Request, { status, headers }: Response): boolean {
   if (method === 'HEAD') return false;
-  return status === 200 || headers.get('content-range')?.startsWith('bytes 0-') === true;
+  const range = /^bytes 0-(\d+)\/(\d+|\*)$/.exec(headers.get('content-range') ?? '');
+  const [last, size] = [Number(range?.[1]), Number(range?.[2])];
+  return status === 200 || last > 1 || last + 1 === size;
 }
 
 /** Counts hearings, and has the next segments of popular books made. */

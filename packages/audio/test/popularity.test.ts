@@ -2,7 +2,7 @@
 
 import { systemClock } from '@cache/core';
 import { expect, test } from 'vitest';
-import { Popularity, type Segment } from '../src/popularity.ts';
+import { isHearing, Popularity, type Segment } from '../src/popularity.ts';
 
 function counted(threshold: number) {
   let now = 0;
@@ -55,4 +55,18 @@ test('what is closed makes nothing more', async () => {
   hear(1);
   await popularity.close();
   expect(made.length).toBeLessThan(3);
+});
+
+const ranges: readonly (readonly [string, boolean])[] = [
+  ['bytes 0-0/44144', false],
+  ['bytes 0-1/44144', false],
+  ['bytes 0-1/2', true],
+  ['bytes 0-2/44144', true],
+  ['bytes 0-44143/44144', true],
+  ['bytes 0-99/*', true],
+  ['bytes 1-99/44144', false],
+];
+test.each(ranges)('of an answer with %s it is %s that somebody hears it', (range, isHeard) => {
+  const answer = new Response(null, { status: 206, headers: { 'content-range': range } });
+  expect(isHearing(new Request('http://localhost/'), answer)).toBe(isHeard);
 });

@@ -21,7 +21,10 @@ it('no package under MIT imports the program, or this package', () => {
   }
 });
 
-it('this package says what it is, and brings the text of its licence', () => {
-  expect(JSON.parse(read('espeak', 'package.json'))).toMatchObject({ license: 'GPL-3.0-or-later' });
-  expect(read('espeak', 'LICENSE')).toContain('GNU GENERAL PUBLIC LICENSE');
-});
+it.each(['espeak', '../apps/audiobooks'])(
+  '%s says what it is, and brings the text of its licence',
+  (name) => {
+    expect(JSON.parse(read(name, 'package.json'))).toMatchObject({ license: 'GPL-3.0-or-later' });
+    expect(read(name, 'LICENSE')).toContain('GNU GENERAL PUBLIC LICENSE');
+  },
+);

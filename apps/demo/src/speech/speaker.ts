@@ -56,7 +56,7 @@ export class Speaker {
 }
 
 /** What a client says of caches, as RFC 9111 has it. */
-function modeOf(cacheControl: string | null): SpeechMode {
+export function modeOf(cacheControl: string | null): SpeechMode {
   const said = (cacheControl ?? '')
     .toLowerCase()
     .split(',')

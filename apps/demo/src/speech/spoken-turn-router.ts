@@ -17,7 +17,7 @@ import { createRoute, z } from '@hono/zod-openapi';
 import type { Conversations, Turn } from '../conversations.ts';
 import { READ_MS } from '../request-bounds.ts';
 import { absent, idSchema, notFound } from '../route-parts.ts';
-import type { Speaker } from './speaker.ts';
+import { modeOf, type Speaker } from './speaker.ts';
 import { spokenAnswers } from './speech-router.ts';
 
 const route = createRoute({
@@ -77,11 +77,12 @@ export function spokenTurnRouter(
     if (said === undefined) throw notFound('There is no such turn in this conversation.');
     if (said.role !== 'agent') throw notTheAgents();
     const asked = speechOf(said.text, record.value.metadata);
+    const { method, headers, signal } = c.req.raw;
     // Who asks about it is not who listens: nothing is spoken, and nothing paid.
-    if (c.req.method === 'HEAD') {
+    if (method === 'HEAD' && modeOf(headers.get('cache-control')) !== 'only-if-cached') {
       return new Response(null, { headers: { 'x-audio-key': await speaker.keyOf(asked) } });
     }
-    return await speaker.say(asked, c.req.raw.headers, c.req.raw.signal);
+    return await speaker.say(asked, headers, signal);
   });
   return router;
 }

@@ -308,8 +308,12 @@ describe('conversations', () => {
     const before = spoken.length;
     const head = await ask('HEAD', speech?.href ?? '');
     expect([head.status, head.headers.get('x-audio-key')]).toEqual([200, speech?.key]);
+    const headers = { 'cache-control': 'only-if-cached' };
+    const kept = () => ask('HEAD', speech?.href ?? '', undefined, { headers });
+    expect((await kept()).status).toBe(504);
     expect(spoken.length).toBe(before);
     await heard(await ask('GET', speech?.href ?? ''));
+    expect((await kept()).status).toBe(200);
     expect(spoken.length).toBe(before + 1);
   });
 
