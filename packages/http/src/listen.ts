@@ -22,8 +22,9 @@ const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_MS = 5000;
 /**
- * A socket on which nothing moves: its client stopped reading. Twice what the slowest answers take
- * to begin (speech that waits for its turn: a minute), because until then nothing moves either.
+ * A socket on which nothing moves: its client stopped reading. Twice the longest bound of an
+ * answer (speech that waits for its turn: a minute), because until it begins nothing moves either.
+ * What has no bound, such as clearing every clip, goes on without its client.
  */
 const IDLE_MS = 120_000;
 const IDLE_EVERY_MS = 50;
