@@ -5,7 +5,7 @@
  *
  * A server that was frozen executes, when it goes on, also what a closed session had sent.
  */
-import type { TierError } from '../../errors.ts';
+import { TierError } from '../../errors.ts';
 import type { RedisConnection } from './endpoint.ts';
 import {
   abortedError,
@@ -52,6 +52,11 @@ export class Session {
     this.ended = end.promise;
     connection.on('error', (error) => {
       this.#lastError = error;
+    });
+    // The server let go of who listened to a slot, because it left the node: the connection stays,
+    // and is deaf for that slot, whoever has it next.
+    connection.on('moved', () => {
+      this.close(new TierError('a slot that was listened to left its node', 'moved'));
     });
     connection.on('end', () => {
       this.close(this.#lastError === undefined ? closedError() : toTierError(this.#lastError));

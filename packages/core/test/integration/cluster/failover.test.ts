@@ -140,7 +140,7 @@ it('G3: while one node can not be heard, L1 is not served, however well the othe
   await a.healthy();
 });
 
-it('G3: where a slot left its node and came back, which lets go of who listened to it, the bus is made anew', async () => {
+it('G3: where a slot left its node and came back, which lets go of who listened to it, nobody stays behind', async () => {
   const [a, b] = await stage.two();
   const { master } = await stage.pair();
   const [key = ''] = await stage.keysOn(master, 1);
