@@ -46,7 +46,10 @@ export async function baseOf(parts: LadderParts, address: Address): Promise<Base
   const left =
     isPending && !isTaken ? await entryOf(parts, address).catch(asUnknown(address)) : undefined;
   const shared = pendingOf(left, address);
-  const newest = unite(shared, refused > 0 ? outbox.floor(address.id) : undefined);
+  // The report alone does not say: another flush of the key may have been refused it.
+  const own = outbox.floor(address.id);
+  const isRefused = !isTaken && own?.kind === 'value' && outbox.isRefused(address.id, own);
+  const newest = unite(shared, isRefused ? own : undefined);
   const base = await rowOf(parts, address);
   const seen = unite(base.row, newest);
   if (seen === base.row || seen?.kind !== 'value') return base;

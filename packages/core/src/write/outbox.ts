@@ -146,8 +146,13 @@ export class Outbox implements Floor {
    * dropped it, or erased its scope), L3 has another answer by now: see {@link takeAnswered}.
    */
   heard(id: AddressId, stamp: Stamp): void {
+    if (this.isRefused(id, stamp)) this.#answered.add(id);
+  }
+
+  /** Whether this is parked, or was and is being sent again. */
+  isRefused(id: AddressId, stamp: Stamp): boolean {
     const held = this.#held.get(id);
-    if (held !== undefined && isParkedAt(held, stamp)) this.#answered.add(id);
+    return held !== undefined && isParkedAt(held, stamp);
   }
 
   /** Keys to be sent again, because L3 has another answer by now; each is told once. */
@@ -161,9 +166,7 @@ export class Outbox implements Floor {
   oldestUnsynced(): number | undefined {
     let oldest: number | undefined;
     for (const held of this.#held.values()) {
-      if (hasState(held, 'unsynced') && (oldest === undefined || held.since < oldest)) {
-        oldest = held.since;
-      }
+      if (hasState(held, 'unsynced')) oldest = Math.min(oldest ?? held.since, held.since);
     }
     return oldest;
   }
@@ -273,11 +276,10 @@ export class Outbox implements Floor {
       return;
     }
     if (isKept) this.#outcomes?.itemsDone(id, refused);
-    if (held?.kind === 'log') {
-      for (const item of refused) {
-        const there = heldAs(held, item);
-        if (there?.state === 'unsynced') there.state = 'parked';
-      }
+    if (held?.kind !== 'log') return;
+    for (const item of refused) {
+      const there = heldAs(held, item);
+      if (there?.state === 'unsynced') there.state = 'parked';
     }
   }
 

@@ -334,15 +334,15 @@ export class RedisLine {
 
 /** L3, as all instances share it. */
 export class DurableHost {
-  readonly model: DurableModel = new DurableModel();
+  readonly model: DurableModel;
   /** `lossy`: it does what it is asked, and now and then its answer gets lost. */
   state: 'up' | 'down' | 'lossy' = 'up';
   readonly tier: DurableTier & { readonly derived: DurableDerived };
   readonly #time: VirtualTime;
 
-  constructor(time: VirtualTime) {
+  constructor(time: VirtualTime, model: DurableModel = new DurableModel()) {
     this.#time = time;
-    const { model } = this;
+    this.model = model;
     const refused = () => Promise.reject(new Error('not asked of in these schedules'));
     this.tier = {
       connect: () => this.#ask(() => undefined),
