@@ -56,6 +56,21 @@ export async function baseOf(parts: LadderParts, address: Address): Promise<Base
   return { ...base, seen, held: seen === shared ? ['l2'] : [] };
 }
 
+/**
+ * Whether what L3 lacks of a base is still where it was seen. It may have been dropped or erased
+ * since, of which a swap that goes by L3's row notices nothing.
+ */
+export async function isStill(
+  parts: LadderParts,
+  address: Address,
+  { seen, row, held }: Base,
+): Promise<boolean> {
+  if (seen === undefined || seen === row) return true;
+  if (!held.includes('l2')) return parts.outbox.isRefused(address.id, seen);
+  const entry = await entryOf(parts, address).catch(ifAway);
+  return entry?.kind === 'value' && entry.pending && entry.write.intent === seen.intent;
+}
+
 /** L3's word alone. */
 export async function rowOf({ durable }: LadderParts, address: Address): Promise<Base> {
   const [row] = await durable.read([address]).catch(asUnknown(address));

@@ -28,7 +28,7 @@ import type { Payload, ValueWrite } from '../model/entry.ts';
 import type { Address, AddressId, Scope } from '../model/key.ts';
 import { versionOf } from '../model/known.ts';
 import { type Stamp, versionAt } from '../model/version.ts';
-import { type Base, baseOf, rowOf, sureOf } from './base.ts';
+import { type Base, baseOf, isStill, rowOf, sureOf } from './base.ts';
 import { overloadOf } from './gathered.ts';
 import type { Ladder, Receipt } from './ladder.ts';
 import { settleThrough } from './values.ts';
@@ -167,6 +167,12 @@ export class Updates {
         continue;
       }
       if (plan.write === undefined) return answer(plan, base.held);
+      if (!(await isStill(parts, address, base))) {
+        base = await baseOf(parts, address);
+        continue;
+      }
+      // The look may have taken a while.
+      if (!this.#isInTime(plan)) continue;
       const swapped = await this.#swap(plan.write, base.row, gone);
       if (swapped.applied) {
         const settled = await settleThrough(this.#ladder, plan.write);
@@ -187,7 +193,7 @@ export class Updates {
    */
   async #plan(
     together: readonly Waiting[],
-    { seen, isSure }: Base,
+    { seen, row, isSure }: Base,
     above: number,
   ): Promise<Plan | 'unsure'> {
     for (;;) {
@@ -197,7 +203,9 @@ export class Updates {
       for (const one of this.#inTime(together)) {
         try {
           const decision = await this.#decision(one, current);
-          if (decision.write) current = this.#made(one.request, decision, current, above);
+          // What is made of what L3 lacks is right above it: below the fence of an erasure since.
+          const request = { ...one.request, at: seen === row ? one.request.at : 0 };
+          if (decision.write) current = this.#made(request, decision, current, above);
           decided.push({ one, version: versionOf(current) });
         } catch (error) {
           if (!isSure) return 'unsure';
@@ -205,10 +213,15 @@ export class Updates {
           else refused.push({ one, error });
         }
       }
-      const isInTime = this.#inTime(decided.map(({ one }) => one)).length === decided.length;
+      const plan = { write: current === seen ? undefined : current, decided, refused };
+      const isInTime = this.#isInTime(plan);
       if (!isSure && current === seen) return 'unsure';
-      if (isInTime) return { write: current === seen ? undefined : current, decided, refused };
+      if (isInTime) return plan;
     }
+  }
+
+  #isInTime({ decided }: Plan): boolean {
+    return this.#inTime(decided.map(({ one }) => one)).length === decided.length;
   }
 
   #decision(one: Waiting, base: ValueWrite | undefined): Promise<Decision<unknown>> {

@@ -259,22 +259,34 @@ it('G7, G8: what was dropped, or erased, unheard is given to no update of its wr
   }
 });
 
-it('G8: what L3 refused, and is erased while an update is given it, does not come back by the update', async () => {
-  const key = stage.key();
-  await a.records.set(key, { n: 1 });
-  await a.cache.sync();
-  await a.records.set(key, { n: 666 });
-  await a.cache.sync();
-  const given: (number | undefined)[] = [];
-  await b.records.update(key, async (current) => {
-    given.push(current?.n);
-    if (given.length === 1) await a.cache.scope('call', key).erase();
-    return { n: (current?.n ?? 0) + 1 };
-  });
-  expect(given).toEqual([666, undefined]);
-  expect(await b.records.get(key)).toEqual({ n: 1 });
-  await settled(key);
-});
+it.each([
+  ['erased', 1],
+  ['erased', undefined],
+  ['dropped', 1],
+  ['dropped', undefined],
+] as const)(
+  'G7, G8: what L3 refused, and is %s while an update is given it, does not come back by the update: L3 had %s',
+  async (gone, before) => {
+    const key = stage.key();
+    if (before !== undefined) await a.records.set(key, { n: before });
+    await a.cache.sync();
+    await a.records.set(key, { n: 666 });
+    await a.cache.sync();
+    const given: (number | undefined)[] = [];
+    await b.records.update(key, async (current) => {
+      given.push(current?.n);
+      if (given.length === 1) {
+        if (gone === 'erased') await a.cache.scope('call', key).erase();
+        else await a.cache.deadLetters.drop(await idOf(key));
+      }
+      return { n: (current?.n ?? 0) + 1 };
+    });
+    const left = gone === 'erased' ? undefined : before;
+    expect(given).toEqual([666, left]);
+    expect(await b.records.get(key)).toEqual({ n: (left ?? 0) + 1 });
+    await settled(key);
+  },
+);
 
 it('an exact write goes by the version that is read, also where L3 refused that', async () => {
   const key = stage.key();
