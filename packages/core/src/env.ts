@@ -10,6 +10,7 @@ import { ConfigError } from './errors.ts';
 import { JOURNAL_MODES } from './journal-options.ts';
 import {
   COMPRESSION_ALGORITHMS,
+  DATABASE,
   LIMITS,
   type LimitedOption,
   shown,
@@ -99,8 +100,8 @@ function redisPlace(read: Reader): RedisOptions | undefined {
 function redisUrl(url: string, shownAs: string): URL {
   const parsed = URL.parse(url);
   const known = parsed?.protocol === 'redis:' || parsed?.protocol === 'rediss:';
-  if (known && parsed.hostname !== '') return parsed;
-  const takes = 'redis://host:port, rediss://host:port, or off';
+  if (known && parsed.hostname !== '' && DATABASE.test(parsed.pathname)) return parsed;
+  const takes = 'redis://host:port, rediss://host:port, either with /number of a database, or off';
   throw new ConfigError(`REDIS_URL takes ${takes}, got ${shownUrl(shownAs)}`);
 }
 

@@ -112,6 +112,9 @@ export function shownDuration(ms: number): string {
   return unit === undefined ? `${ms}ms` : `${Math.floor(ms / unit[0])}${unit[1]}`;
 }
 
+/** The path of a Redis URL: nothing, or the number of a database. */
+export const DATABASE: RegExp = /^\/?\d*$/;
+
 /** A rule for one option: anything that fits, or the sentence of what it takes. */
 function rule(fits: (value: unknown) => boolean, takes: string): z.ZodType {
   return z.custom(fits, { error: takes }).optional();
@@ -148,10 +151,11 @@ function duration(option: LimitedOption): z.ZodType {
   return rule(fits, `a duration ${range} (milliseconds, or text like "5m")`);
 }
 
-function url(protocols: readonly string[], takes: string): z.ZodType {
+function url(protocols: readonly string[], takes: string, path?: RegExp): z.ZodType {
   return rule((value) => {
     const parsed = typeof value === 'string' ? URL.parse(value) : null;
-    return parsed !== null && protocols.includes(parsed.protocol) && parsed.hostname !== '';
+    if (parsed === null || !protocols.includes(parsed.protocol)) return false;
+    return parsed.hostname !== '' && (path === undefined || path.test(parsed.pathname));
   }, takes);
 }
 
@@ -204,7 +208,11 @@ const cacheRules: z.ZodType = z.strictObject({
     ttl: duration('l1.ttl'),
   }),
   l2: tier('redis', {
-    url: url(['redis:', 'rediss:'], 'a URL like redis://host:6379 or rediss://host:6379'),
+    url: url(
+      ['redis:', 'rediss:'],
+      'a URL like redis://host:6379 or rediss://host:6379, either with /number of a database',
+      DATABASE,
+    ),
     password: text,
     tls: group('an object', { ca: pem, cert: pem, key: pem, servername: text }),
     client: rule(
@@ -230,8 +238,8 @@ const cacheRules: z.ZodType = z.strictObject({
   l3: tier('supabase', {
     url: url(['http:', 'https:'], 'a URL like https://project.supabase.co'),
     key: rule(
-      (value) => typeof value === 'string' && value !== '',
-      'the secret key of the Supabase project',
+      (value) => typeof value === 'string' && /^[\x21-\x7e]+$/.test(value),
+      'the secret key of the Supabase project, without spaces or line breaks',
     ),
     client: withMethods(['rpc'], 'a client of @supabase/supabase-js'),
     timeout: duration('l3.timeout'),

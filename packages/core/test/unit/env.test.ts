@@ -232,7 +232,11 @@ test.each<[Environment, string]>([
   ],
   [
     { REDIS_URL: 'localhost:6379' },
-    'REDIS_URL takes redis://host:port, rediss://host:port, or off, got a URL of the kind localhost://',
+    'REDIS_URL takes redis://host:port, rediss://host:port, either with /number of a database, or off, got a URL of the kind localhost://',
+  ],
+  [
+    { REDIS_URL: 'redis://localhost:6379/production' },
+    'REDIS_URL takes redis://host:port, rediss://host:port, either with /number of a database, or off, got a URL of the kind redis://',
   ],
   [
     { ...project, SUPABASE_URL: 'project.supabase.co' },

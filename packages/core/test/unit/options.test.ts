@@ -199,11 +199,19 @@ test.each([
   ],
   [
     { l2: redis({ url: 'localhost:6379' }) },
-    'option "l2.url" takes a URL like redis://host:6379 or rediss://host:6379, got a URL of the kind localhost://',
+    'option "l2.url" takes a URL like redis://host:6379 or rediss://host:6379, either with /number of a database, got a URL of the kind localhost://',
+  ],
+  [
+    { l2: redis({ url: 'redis://localhost:6379/abc' }) },
+    'option "l2.url" takes a URL like redis://host:6379 or rediss://host:6379, either with /number of a database, got a URL of the kind redis://',
+  ],
+  [
+    { l3: supabase({ ...project, key: 'sb_secret_one\ntwo' }) },
+    'option "l3.key" takes the secret key of the Supabase project, without spaces or line breaks, got a text of 17 characters (not shown)',
   ],
   [
     { l3: supabase({ ...project, key: '' }) },
-    'option "l3.key" takes the secret key of the Supabase project, got an empty text',
+    'option "l3.key" takes the secret key of the Supabase project, without spaces or line breaks, got an empty text',
   ],
 ])('where a server is, and how it is entered, has to be said: %#', (options, message) => {
   expect(messageFor(options)).toBe(message);

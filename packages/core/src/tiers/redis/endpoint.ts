@@ -5,6 +5,7 @@
  * (names, certificates, addresses) is taken over.
  */
 import { Redis, type RedisOptions } from 'ioredis';
+import { TierError } from '../../errors.ts';
 
 /** What is used of a connection of ioredis. */
 export interface RedisConnection {
@@ -144,7 +145,10 @@ export function clusterOf(endpoint: Endpoint): ClusterSource | undefined {
         known().map((node) => ({ address: undefined, open: () => node.duplicate(OPTIONS) })),
       node: ({ host, port }) => {
         const [any] = known();
-        if (any === undefined) throw new Error('the client knows no node of its Cluster');
+        if (any === undefined) {
+          const message = 'the client knows no node of its Cluster';
+          throw new TierError(message, 'unreachable', { outcome: 'none' });
+        }
         return any.duplicate({ ...OPTIONS, host, port });
       },
     };

@@ -6,6 +6,7 @@
 import { ConfigError, TierError } from '../../errors.ts';
 
 const REFUSED_CREDENTIALS = /^(NOAUTH|WRONGPASS|ERR invalid password|ERR AUTH )/;
+const NO_DATABASE = /^ERR (DB index is out of range|invalid DB index|value is not an integer)/;
 /** Refused by an access list, to a command or to a script of ours. */
 const DENIED = /^NOPERM|user executing the script can't/;
 const ELSEWHERE = /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN) /;
@@ -107,6 +108,11 @@ export function toConnectError(error: unknown): ConfigError | TierError {
   if (DENIED.test(messageOf(cause))) {
     const what = deniedIn(messageOf(cause));
     return new ConfigError(`Redis denies its user ${what}: ${WHAT_IS_NEEDED}`, {
+      cause: bare(cause),
+    });
+  }
+  if (NO_DATABASE.test(messageOf(cause))) {
+    return new ConfigError('Redis has no database of the number in its `url` (REDIS_URL)', {
       cause: bare(cause),
     });
   }

@@ -56,9 +56,13 @@ export class Link {
     if (this.#attempt === undefined) {
       this.#cancelRetry?.();
       this.#cancelRetry = undefined;
-      this.#attempt = this.#make();
-      // Who waits for it hears of it; nobody has to.
-      this.#attempt.catch(() => {});
+      const attempt = this.#make();
+      this.#attempt = attempt;
+      // Before anybody else hears of it, who may ask for another at once.
+      attempt.catch(() => {
+        this.#attempt = undefined;
+        this.#retryLater();
+      });
     }
     return this.#attempt;
   }
@@ -100,8 +104,6 @@ export class Link {
       if (session.reason !== undefined) throw session.reason;
     } catch (error) {
       session.close(closedError());
-      this.#attempt = undefined;
-      this.#retryLater();
       throw error;
     } finally {
       cancel();

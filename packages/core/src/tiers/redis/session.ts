@@ -76,6 +76,8 @@ export class Session {
       throw toTierError(this.#lastError ?? error);
     }
     if (this.#reason !== undefined) throw this.#reason;
+    // The client goes on without the database that it was told to take.
+    if (isReplyError(this.#lastError)) throw toTierError(this.#lastError);
   }
 
   onMessage(listener: (message: string) => void): void {

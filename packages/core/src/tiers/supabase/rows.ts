@@ -8,6 +8,7 @@
  * the row is refused alone and its bytes are kept with the dead letter.
  */
 import { isUtf8 } from 'node:buffer';
+import { KeyError } from '../../errors.ts';
 import type { LogItem, Payload, ValueWrite } from '../../model/entry.ts';
 import { type Address, address, type Scope } from '../../model/key.ts';
 import type { Stamp } from '../../model/version.ts';
@@ -289,8 +290,29 @@ export function namedFrom(row: unknown): {
   return { address: addressFrom(row), kind: kindFrom(list(row)[2]) };
 }
 
+/**
+ * Marks of what no cache can hold, because another program wrote a key that is none: nobody has to
+ * be told of them, and they hold up no others.
+ */
+export function marksFrom(marks: readonly unknown[]): {
+  readonly marks: readonly BypassMark[];
+  readonly nobodys: readonly number[];
+} {
+  const nobodys: number[] = [];
+  const readable = marks.flatMap((mark) => {
+    try {
+      return [markFrom(mark)];
+    } catch (error) {
+      if (!(error instanceof KeyError)) throw error;
+      nobodys.push(number(list(mark)[0]));
+      return [];
+    }
+  });
+  return { marks: readable, nobodys };
+}
+
 /** `[id, namespace, key, kind, version, intent]` */
-export function markFrom(row: unknown): BypassMark {
+function markFrom(row: unknown): BypassMark {
   const [id, namespace, key, kind, version, intent] = list(row);
   return {
     id: number(id),

@@ -177,7 +177,10 @@ export class SupabaseTier implements DurableTier {
       max_rows: String(limit),
       after_id: after === undefined ? null : String(after),
     };
-    return rows.list(await this.#call('read', 'cache_marks', args, o)).map(rows.markFrom);
+    const answer = rows.list(await this.#call('read', 'cache_marks', args, o));
+    const { marks, nobodys } = rows.marksFrom(answer);
+    if (nobodys.length > 0) await this.unmark(nobodys, o);
+    return marks;
   }
 
   async unmark(ids: readonly number[], o: CallOptions = {}): Promise<void> {

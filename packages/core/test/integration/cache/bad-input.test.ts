@@ -366,6 +366,28 @@ it('G6: marks that have to stay are read a page at a time, and hold up none of t
   expect(Math.max(...read)).toBe(500);
 });
 
+it('G7: a mark of a key that is none, as another program may leave it, holds up no others and goes', async () => {
+  await stage.closeInstances();
+  const { supabase: durable } = stage.stack;
+  const client = createClient(durable.url, durable.secretKey, {
+    auth: { persistSession: false, autoRefreshToken: false },
+  });
+  const marks = () => client.from('cache_bypass_marks');
+  const keys = ['ä'.repeat(600), ''];
+  const mark = { namespace: 'counts', kind: 'value', version: 2 ** 50, intent: 1 };
+  const { error } = await marks().insert(keys.map((key) => ({ ...mark, key })));
+  expect(error).toBeNull();
+  await using one = await stage.ready();
+  await one.records.update(stage.key(), () => ({ n: 1 }));
+  await one.said('repaired');
+  const { data } = await marks()
+    .select('id')
+    .gt('version', 2 ** 49)
+    .in('key', keys);
+  expect(data).toEqual([]);
+  expect(one.eventsOf('background-error')).toEqual([]);
+});
+
 /** Asks Redis something, so that its breaker has something to count. */
 async function kick({ records }: Instance): Promise<boolean> {
   await records.get(stage.key('kick'));

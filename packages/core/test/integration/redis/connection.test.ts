@@ -275,6 +275,20 @@ describe('a server that does not answer', () => {
   });
 });
 
+describe('a database that the server does not have', () => {
+  test.for(['/16', '/?db=99'])('is refused, and not taken for another: %s', async (path) => {
+    const { tier } = opened({ url: `redis://127.0.0.1:${server.port}${path}` });
+    const error = await tier.connect().catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(ConfigError);
+    expect(String(error)).toMatch(/no database of the number.*REDIS_URL/);
+  });
+
+  test('one that it has is taken', async () => {
+    const { tier } = opened({ url: `redis://127.0.0.1:${server.port}/15` });
+    await tier.connect();
+  });
+});
+
 describe('credentials', () => {
   async function refusal(options: Partial<RedisTierOptions>): Promise<unknown> {
     await server.close();
