@@ -15,6 +15,9 @@ export interface Clock {
   random53(): number;
 }
 
+/** A timer of the runtime that is longer than this, 24 days, ends at once. */
+export const LONGEST_TIMER_MS = 2_147_483_647;
+
 /** Every write draws a number, and asking the system for each costs more than all else of a stamp. */
 const CHANCES = 4096;
 let chances: Buffer = Buffer.alloc(0);
@@ -25,7 +28,7 @@ export const systemClock: Clock = Object.freeze({
   now: () => Date.now(),
   monotonic: () => performance.now(),
   after(ms: number, run: () => void) {
-    const timer = setTimeout(run, ms);
+    const timer = setTimeout(run, Math.min(ms, LONGEST_TIMER_MS));
     timer.unref();
     return () => clearTimeout(timer);
   },

@@ -7,11 +7,10 @@
  * URL, which may hold one.
  */
 import { z } from 'zod';
+import { LONGEST_TIMER_MS } from './clock.ts';
 import { ConfigError } from './errors.ts';
 import { parseDuration } from './model/duration.ts';
 
-/** The longest time that a timer of the platform can wait: a longer one would fire at once. */
-export const LONGEST_TIMER_MS = 2_147_483_647;
 const DAY_MS = 86_400_000;
 const LONGEST_TTL_MS = 3650 * DAY_MS;
 

@@ -118,7 +118,10 @@ export class Namespace {
         outcome: 'none',
       });
     }
-    return this.#validated(codecs[codec].decode(bytes), 'read');
+    const decoded = codecs[codec].decode(bytes);
+    const valid = this.#validated(decoded, 'read');
+    // What a schema makes anew is not frozen yet, and many will share it.
+    return valid === decoded ? decoded : codecs[codec].encode(valid).value;
   }
 
   lend(held: unknown): unknown {

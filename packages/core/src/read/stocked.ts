@@ -155,7 +155,7 @@ export function copyOfDerived(
     version: entry.version,
     intent: entry.intent,
     expiresAt: 0,
-    bytes: entry.payload?.bytes.byteLength ?? 0,
+    bytes: (entry.payload?.bytes.byteLength ?? 0) + weightOf(tagIds),
     storedAt: clock.now(),
     derived: {
       lifeMs: nearLifeMs,
@@ -167,6 +167,10 @@ export function copyOfDerived(
       seen,
     },
   };
+}
+
+function weightOf(tagIds: readonly TagId[]): number {
+  return tagIds.reduce((sum, id) => sum + id.length, 0);
 }
 
 /** What an L1 copy may be used for now. */

@@ -1,6 +1,7 @@
 /** Every verb of records on real servers: what is stored, what is answered, and from where. */
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import * as z from 'zod';
 import { ConflictError, type Records, systemClock } from '../../../src/index.ts';
 import { timeOfVersion } from '../../../src/model/version.ts';
 import { type Count, errorOf, eventually, type Instance, Stage, until } from '../support.ts';
@@ -369,4 +370,15 @@ it('without L1 every read is answered by Redis or L3', async () => {
   await bare.records.set(key, { n: 1 });
   expect(await bare.records.lookup(key)).toMatchObject({ tier: 'l2' });
   expect(await bare.records.lookup(key)).toMatchObject({ tier: 'l2' });
+});
+
+it('G10: what a schema makes anew is frozen, and the same for everybody, from every tier', async () => {
+  const key = stage.key();
+  const schema = z.object({ name: z.string(), roles: z.array(z.string()) });
+  const [one, two] = [a, b].map(({ cache }) => cache.records('shaped', { schema }));
+  await one?.set(key, { name: 'Ada', roles: ['x'] });
+  const value = await two?.get(key);
+  expect([value, value?.roles].map((one) => Object.isFrozen(one))).toEqual([true, true]);
+  await near(two ?? a.records, key);
+  expect(await two?.get(key)).toEqual({ name: 'Ada', roles: ['x'] });
 });
