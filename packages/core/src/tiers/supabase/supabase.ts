@@ -48,7 +48,7 @@ import { SupabaseTables } from './tables.ts';
 const SCHEMA_VERSION = 1;
 
 /** How far the migrations have to have come; cache_settings.revision. Older ones answer none. */
-const REVISION = 6;
+const REVISION = 7;
 
 /** Where the project is: its address and secret key, or a client that the caller owns. */
 export type SupabaseAccess =
